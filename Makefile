@@ -1,0 +1,77 @@
+# Works on a bare Debian with python3 (3.11 or newer), python3-venv and make.  Everything is installed into
+# .venv, once, from requirements.lock; pip's own configuration decides where it comes from.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
+CHECKED := src tests benchmarks examples
+BENCHMARKS ?= $(patsubst benchmarks/%.py,%,$(filter-out benchmarks/\_%,$(wildcard benchmarks/[a-z]*.py)))
+BENCHMARK_FLAGS ?= --quick
+
+.DEFAULT_GOAL := help
+.PHONY: help install run test lint types soak bench lock clean
+
+help:
+	@echo "make run     install, then run the village: hundreds of agents on Ray, no key and no server needed"
+	@echo "make test    install, then run the tests"
+	@echo "make lint    ruff: style and format            make types   mypy --strict"
+	@echo "make soak    the long tests                    make bench   every benchmark, with --quick"
+	@echo "make lock    resolve the dependencies anew     make clean   remove everything that make made"
+
+install: $(VENV)/.installed
+
+run: install
+	$(BIN)/pagefault run examples/village.toml
+
+test: install
+	$(BIN)/python -m pytest
+
+lint: install
+	$(BIN)/ruff check $(CHECKED)
+	$(BIN)/ruff format --check $(CHECKED)
+
+types: install
+	$(BIN)/mypy
+
+soak: install
+	HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest -m soak --timeout 0
+
+bench: $(VENV)/.installed-bench
+	@set -e; for name in $(BENCHMARKS); do \
+	  echo "== $$name"; $(BIN)/python -m "benchmarks.$$name" $(BENCHMARK_FLAGS); \
+	done
+
+# A venv that was left half-made is thrown away, so that the next make starts clean.
+$(VENV)/.created:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	  || { echo "Pagefault needs Python 3.11 or newer; choose one with: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@rm -rf $(VENV)
+	@$(PYTHON) -m venv $(VENV) \
+	  || { rm -rf $(VENV); echo "No virtual environment could be made; on Debian: apt install python3-venv" >&2; exit 1; }
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.created requirements.lock pyproject.toml
+	@echo "Installing into $(VENV) (once) ..."
+	@$(PIP) install --require-hashes -r requirements.lock
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.installed-bench: $(VENV)/.installed requirements-bench.lock
+	@$(PIP) install --require-hashes -r requirements-bench.lock
+	@touch $@
+
+# pip-tools lives in a place of its own: it needs pip and setuptools, which a hashed lock cannot hold portably.
+LOCK_FLAGS := --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-trusted-host \
+  --no-emit-find-links --no-emit-options
+lock:
+	@test -d .venv-lock || $(PYTHON) -m venv .venv-lock
+	@.venv-lock/bin/python -m pip --disable-pip-version-check --quiet install --upgrade pip-tools
+	CUSTOM_COMPILE_COMMAND="make lock" .venv-lock/bin/pip-compile $(LOCK_FLAGS) --extra dev \
+	  --output-file requirements.lock pyproject.toml
+	CUSTOM_COMPILE_COMMAND="make lock" .venv-lock/bin/pip-compile $(LOCK_FLAGS) --extra bench \
+	  --constraint requirements.lock --output-file requirements-bench.lock pyproject.toml
+
+clean:
+	rm -rf $(VENV) .venv-lock build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find src tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +

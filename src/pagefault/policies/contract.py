@@ -1,0 +1,91 @@
+"""The policy contract: everything that a policy author needs, on one screen.
+
+A policy is a plain object.  It sees :class:`PageFacts`, never pages or agents; it is told what happened
+(``on_insert``, ``on_hit``, ``on_remove``) and is asked what should leave (``victims``).  The same object
+serves a live agent and the lab.  It must be deterministic: no clock, no global randomness (take a seed),
+no files; ``turn`` is the only time there is.  ``dump`` and ``load`` carry its state through a snapshot as
+plain lists, dicts, strings and numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Protocol, runtime_checkable
+
+State = Mapping[str, Any]
+"""What ``dump`` returns and ``load`` takes: JSON-like values only, keys are strings."""
+
+
+@dataclass(frozen=True, slots=True)
+class PageFacts:
+    """What a policy may know of a page.  ``tokens`` is its cost in the context, ``ordinal`` its place in
+    the agent's history, ``importance`` (0 to 1) what the sender claimed for it, or ``None``."""
+
+    id: str
+    kind: str
+    tokens: int
+    ordinal: int = 0
+    created_ms: int = 0
+    author: str = ""
+    text: str = ""
+    importance: float | None = None
+    fidelity: str = "full"
+
+
+class Leave(StrEnum):
+    """What an evicted page leaves behind in the context."""
+
+    NOTHING = "nothing"  # it can still be found by a search of recall
+    SUMMARY = "summary"  # its gist goes into the recursive summary
+    HANDLE = "handle"  # one line with its id, so that the model can page it in
+    FORGOTTEN = "forgotten"  # nothing, and searches no longer find it
+
+
+class Capability(StrEnum):
+    """What a policy takes into account, or needs, so that only comparable runs are compared."""
+
+    SIZE_AWARE = "size-aware"
+    NEEDS_IMPORTANCE = "needs-importance"
+    NEEDS_TEXT = "needs-text"
+    NEEDS_FUTURE = "needs-future"
+    RANDOMISED = "randomised"
+
+
+@runtime_checkable
+class EvictionPolicy(Protocol):
+    """Chooses which resident pages leave.  Every resident page was told by ``on_insert`` exactly once."""
+
+    name: str
+    capabilities: frozenset[Capability]
+
+    def on_insert(self, page: PageFacts, turn: int) -> None: ...
+    def on_hit(self, page_id: str, turn: int) -> None: ...
+    def on_remove(self, page_id: str, evicted: bool) -> None: ...
+    def victims(self, tokens_needed: int, protected: Collection[str], turn: int) -> Sequence[str]:
+        """Resident, unprotected page ids whose tokens sum to at least ``tokens_needed``, first to leave
+        first; all unprotected pages when they do not suffice.  A peek: the deed is ``on_remove``."""
+
+    def explain(self, page_id: str, turn: int) -> str: ...  # one line: why it stays or goes
+    def dump(self) -> State: ...
+    def load(self, state: State) -> None: ...
+
+
+@runtime_checkable
+class WriteBack(Protocol):
+    """Chooses what an evicted page leaves behind."""
+
+    name: str
+
+    def choose(self, page: PageFacts, turn: int) -> Leave: ...
+
+
+@runtime_checkable
+class FetchPolicy(Protocol):
+    """Chooses what else to bring in when a page is paged in."""
+
+    name: str
+
+    def companions(self, page_id: str, ordinal: int, room_tokens: int) -> Sequence[int]:
+        """Ordinals of further pages worth fetching with this one (may be empty), best first."""
