@@ -1,0 +1,126 @@
+"""The two stores behind one Protocol each, and the embedder.
+
+The *journal* is the truth; the *archive* is for finding, and can be rebuilt from journals.  All methods
+block; hosts call them from a thread or from a store actor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from pagefault.runtime.values import AgentId, ArchiveQuery, Page, PageId, SearchResult
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """Records to append to one agent's journal: compare-and-append.
+
+    Accepted only if ``epoch`` is the agent's newest activation and ``first_seq`` the next free number.
+    """
+
+    agent: AgentId
+    epoch: int
+    first_seq: int
+    records: tuple[bytes, ...]
+    snapshot: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Activation:
+    """What a new activation needs: its epoch, the definition, the last snapshot and the records after it."""
+
+    agent: AgentId
+    epoch: int
+    definition: bytes
+    snapshot: bytes | None
+    snapshot_seq: int
+    records: tuple[bytes, ...]
+
+    @property
+    def next_seq(self) -> int:
+        return self.snapshot_seq + len(self.records) + 1
+
+
+class Journal(Protocol):
+    """Ordered records of what entered each agent."""
+
+    def register(self, agent: AgentId, definition: bytes) -> bool:
+        """Make an agent; ``False`` if the same definition is there already.
+
+        Raises :class:`~pagefault.runtime.errors.AgentExists` when the definition differs.
+        """
+
+    def register_many(self, agents: Sequence[tuple[AgentId, bytes]]) -> int:
+        """Register all or none; returns how many were new."""
+
+    def activate(self, agent: AgentId) -> Activation:
+        """Take over an agent under a new, higher epoch.  Raises ``UnknownAgent``, ``StoreCorrupt``."""
+
+    def append(self, group: Sequence[Append]) -> list[Exception | None]:
+        """Commit a group in one durable transaction.
+
+        One result an append: ``None``, or ``StaleEpoch`` for that agent alone.  Raises ``StoreUnavailable``
+        (then nothing of the group was written).
+        """
+
+    def records(self, agent: AgentId, after_seq: int = 0) -> Iterator[tuple[int, bytes]]:
+        """All records with a higher number, in order: for replay and for looking into."""
+
+    def definition(self, agent: AgentId) -> bytes: ...
+    def agents(self, prefix: str = "") -> Iterator[AgentId]: ...
+    def count(self) -> int: ...
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPage:
+    """A page with its owner, as the archive keeps it.
+
+    ``seq`` is the page's place in its owner's journal (0: unknown); a later write of the same page with a
+    lower ``seq`` is a stale one and loses.
+    """
+
+    tenant: str
+    agent: AgentId
+    page: Page
+    seq: int = 0
+
+
+class Archive(Protocol):
+    """Pages of many agents, searched by meaning and words.  Only the gateway talks to it."""
+
+    def upsert(self, pages: Sequence[StoredPage]) -> None:
+        """Write pages under deterministic ids; writing one again changes nothing."""
+
+    def search(self, tenant: str, agent: AgentId, query: ArchiveQuery) -> SearchResult:
+        """Search one agent's private spaces and the tenant's shared spaces that the query names."""
+
+    def get(self, tenant: str, agent: AgentId, page_ids: Sequence[PageId]) -> list[Page]:
+        """The pages that exist, in the order asked for, from the agent's private spaces."""
+
+    def delete(self, tenant: str, agent: AgentId, page_ids: Sequence[PageId]) -> None: ...
+    def count(self, tenant: str, agent: AgentId | None = None, spaces: Sequence[str] = ()) -> int: ...
+    def flush(self) -> None: ...
+    def optimize(self) -> None:
+        """Build search indexes now (blocks); searches are right without it, only slower."""
+
+    def close(self) -> None: ...
+
+
+Vectors = npt.NDArray[np.float32]
+
+
+class Embedder(Protocol):
+    """Turns texts into unit vectors.  ``name`` identifies the model, so that an archive can refuse vectors
+    made by another one."""
+
+    name: str
+    dimension: int
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """Shape ``(len(texts), dimension)``, rows of length 1 (a row of zeros for an empty text)."""
