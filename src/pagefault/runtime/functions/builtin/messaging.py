@@ -1,0 +1,64 @@
+"""Talking: to whoever sent the interrupt being served, and to other agents."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from pagefault.runtime.functions.decorator import function
+from pagefault.runtime.kernel.functions import CallAgent, CallProblem, Done, MemoryView, Outcome, Say, SendTo
+
+CALL_TIMEOUT_SECONDS = 60
+CALL_TIMEOUT_SECONDS_MAX = 3_600
+
+
+@function(chains="never")
+def send_message(view: MemoryView, message: str) -> Outcome:
+    """Send a message to whoever you are serving now. It is the only thing that they see of you.
+
+    Args:
+        message: What to say.
+    """
+    if not message.strip():
+        raise CallProblem("The message is empty; write what to say, or call yield_control to say nothing.")
+    return Done("Sent.", (Say(message),))
+
+
+@function
+def send_to_agent(view: MemoryView, agent: str, message: str) -> Outcome:
+    """Send a message to another agent without waiting for an answer.
+
+    Args:
+        agent: The other agent's id.
+        message: What to say.
+    """
+    _check(view, agent, message)
+    return Done(f"Sent to {agent}.", (SendTo(agent, message),))
+
+
+@function(chains="always")
+def call_agent(
+    view: MemoryView,
+    agent: str,
+    message: str,
+    timeout_seconds: Annotated[int, Field(ge=1, le=CALL_TIMEOUT_SECONDS_MAX)] = CALL_TIMEOUT_SECONDS,
+) -> Outcome:
+    """Send a message to another agent and wait for its answer, which is the result.
+
+    Args:
+        agent: The other agent's id.
+        message: What to ask.
+        timeout_seconds: How long to wait.
+    """
+    _check(view, agent, message)
+    return CallAgent(agent, message, view.now_ms + timeout_seconds * 1_000)
+
+
+def _check(view: MemoryView, agent: str, message: str) -> None:
+    if not agent.strip():
+        raise CallProblem("The agent is empty; write the id of the agent to send to.")
+    if agent == view.agent_id:
+        raise CallProblem("That is your own id; you cannot send to yourself. To be reminded later, call set_timer.")
+    if not message.strip():
+        raise CallProblem("The message is empty; write what to say.")
