@@ -121,15 +121,17 @@ def _mistakes(name: str, shape: Shape, errors: list[ErrorDetails]) -> str:
 
 def _mistake(shape: Shape, error: ErrorDetails) -> str:
     location = error["loc"]
-    path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in _followed(shape, location))
+    unknown = error["type"] in ("extra_forbidden", "unexpected_keyword_argument")
+    steps = [*_followed(shape, location[:-1]), location[-1]] if unknown else _followed(shape, location)
+    path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
     path = path.lstrip(".")[:FOUND_CHARS_MAX] or "arguments"
-    node = node_at(shape.rules, location)
-    expected = allowed(node, shape.rules.get("$defs", {}))
+    expected = allowed(node_at(shape.rules, location), shape.rules.get("$defs", {}))
     if error["type"] == "missing":
         return f"- {path}: missing, allowed: {expected}"
-    if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        names = ", ".join(each.name for each in shape.parameters) if len(location) == 1 else "those of its schema"
-        return f"- {path}: there is no such argument; the arguments are: {names or 'none'}"
+    if unknown:
+        names = ", ".join(each.name for each in shape.parameters) or "none"
+        there = f"the arguments are: {names}" if len(location) == 1 else f"allowed there: {expected}"
+        return f"- {path}: there is no such argument; {there}"
     reason = ""
     if error["type"] in ("value_error", "assertion_error"):
         reason = f" ({error.get('ctx', {}).get('error', '')})"

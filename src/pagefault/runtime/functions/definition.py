@@ -9,12 +9,13 @@ from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
-from pagefault.runtime.errors import FunctionDefinitionError
+from pagefault.runtime.errors import ConfigError, FunctionDefinitionError
 from pagefault.runtime.functions.schema import Shape, read_signature
 from pagefault.runtime.kernel.functions import FunctionSpec, MemoryView, Outcome, SystemCall
 from pagefault.runtime.values import AgentId, CallId, Effect, FunctionSchema, InterruptId
 
 PLACES = ("host", "ray")
+SEARCH_MODES = ("hybrid", "dense", "words", "substring")
 CHAINS = ("requested", "always", "never")
 
 
@@ -32,17 +33,19 @@ class CallContext:
 
 @dataclass(frozen=True, slots=True)
 class SystemSettings:
-    """What the built-in system calls may be told by configuration, the same for every call of an agent.
+    """What the built-in system calls are told by a function table, the same for every agent that shares it.
 
-    ``search_page_size`` is the passages a search result shows at once (10 in figures 6 and 8 of the MemGPT
-    paper); ``recall_mode`` and ``archival_mode`` are modes of
-    :class:`~pagefault.runtime.values.ArchiveQuery`; ``shared_spaces`` are searched with archival memory.
+    ``recall_mode`` and ``archival_mode`` are modes of :class:`~pagefault.runtime.values.ArchiveQuery`:
+    ``hybrid``, ``dense``, ``words`` or ``substring``.
     """
 
-    search_page_size: int = 10
     recall_mode: str = "hybrid"
     archival_mode: str = "hybrid"
-    shared_spaces: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("recall_mode", "archival_mode"):
+            if getattr(self, name) not in SEARCH_MODES:
+                raise ConfigError(name, getattr(self, name), ", ".join(SEARCH_MODES))
 
 
 DEFAULT_SETTINGS = SystemSettings()

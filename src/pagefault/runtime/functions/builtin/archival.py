@@ -19,20 +19,26 @@ Tags = Annotated[list[str], Field(max_length=TAGS_MAX)]
 
 
 @function
-def archival_memory_insert(view: MemoryView, content: str, tags: Tags | None = None) -> Outcome:
+def archival_memory_insert(
+    view: MemoryView, content: str, tags: Tags | None = None, space: str = Space.ARCHIVAL.value
+) -> Outcome:
     """Store a passage in archival memory, where it stays for ever. Write it so that it can be understood by itself.
 
     Args:
         content: What to store.
         tags: Words to file it under.
+        space: Your own archival memory, or a shared space.
     """
     if not content.strip():
         raise CallProblem("The content is empty; write what to store.")
+    spaces = (Space.ARCHIVAL.value, *view.spaces)
+    if space not in spaces:
+        raise CallProblem(f"space: found {space[:TAG_CHARS_MAX]!r}, allowed: {', '.join(map(repr, spaces))}.")
     cleaned = tuple(dict.fromkeys(tag.strip() for tag in tags or () if tag.strip()))
     for tag in cleaned:
         if len(tag) > TAG_CHARS_MAX:
             raise CallProblem(f"tags: {tag[:TAG_CHARS_MAX]!r}… has {len(tag)} characters, allowed: {TAG_CHARS_MAX}.")
-    return Done("Stored in archival memory.", (Insert(content, tags=cleaned),))
+    return Done(f"Stored in {space} memory.", (Insert(content, space, cleaned),))
 
 
 @function(effect="pure")
@@ -45,9 +51,9 @@ def archival_memory_search(view: MemoryView, settings: SystemSettings, query: st
     """
     found = ArchiveQuery(
         text=query.strip(),
-        spaces=(Space.ARCHIVAL.value, *settings.shared_spaces),
+        spaces=(Space.ARCHIVAL.value, *view.spaces),
         mode=settings.archival_mode,
-        offset=min(page, PAGE_MAX) * settings.search_page_size,
-        limit=settings.search_page_size,
+        offset=min(page, PAGE_MAX) * view.search_results,
+        limit=view.search_results,
     )
     return Search(found, page)

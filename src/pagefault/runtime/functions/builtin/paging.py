@@ -17,7 +17,6 @@ from pagefault.runtime.kernel.functions import (
 )
 from pagefault.runtime.values import Fidelity, PageId
 
-PINNED_SHARE_MAX = 0.5
 _SHOWN_MAX = 20
 
 
@@ -28,11 +27,7 @@ def page_in(view: MemoryView, page_id: str) -> Outcome:
     Args:
         page_id: The page's id, such as p17.
     """
-    wanted = _named(page_id)
-    line = view.page(wanted)
-    if line is not None and line.fidelity == Fidelity.FULL:
-        return Done(f"{wanted} is in your context already.")
-    return FetchPages((wanted,))
+    return FetchPages((_named(page_id),))
 
 
 @function(effect="idempotent")
@@ -60,14 +55,6 @@ def pin(view: MemoryView, page_id: str) -> Outcome:
     line = _resident(view, page_id)
     if line.pinned:
         return Done(f"{line.id} is pinned already.")
-    lines = view.resident()
-    pinned_tokens = sum(each.tokens for each in lines if each.pinned)
-    room_tokens = int((sum(each.tokens for each in lines) + max(view.free_tokens, 0)) * PINNED_SHARE_MAX)
-    if pinned_tokens + line.tokens > room_tokens:
-        raise CallProblem(
-            f"Pinned pages may hold {room_tokens} tokens; {pinned_tokens} are pinned and {line.id} has {line.tokens}. "
-            "Unpin something, or keep the gist of it in core memory."
-        )
     return Done(f"{line.id} is pinned.", (Pin(line.id, True),))
 
 

@@ -29,7 +29,7 @@ def conversation_search(view: MemoryView, settings: SystemSettings, query: str, 
         query: What to look for. Empty lists everything, oldest first.
         page: Which page of the results, counted from 0.
     """
-    return _search(settings, query, page)
+    return _search(view, settings, query, page)
 
 
 @function(effect="pure")
@@ -47,11 +47,17 @@ def conversation_search_date(
     before_ms = _instant_ms("end_date", end_date, end_of_day=True)
     if after_ms > before_ms:
         raise CallProblem(f"start_date {start_date!r} is after end_date {end_date!r}; exchange them.")
-    return _search(settings, "", page, after_ms, before_ms)
+    return _search(view, settings, "", page, after_ms=after_ms, before_ms=before_ms)
 
 
 def _search(
-    settings: SystemSettings, text: str, page: int, after_ms: int | None = None, before_ms: int | None = None
+    view: MemoryView,
+    settings: SystemSettings,
+    text: str,
+    page: int,
+    *,
+    after_ms: int | None = None,
+    before_ms: int | None = None,
 ) -> Search:
     query = ArchiveQuery(
         text=text.strip(),
@@ -60,8 +66,8 @@ def _search(
         kinds=CONVERSATION,
         after_ms=after_ms,
         before_ms=before_ms,
-        offset=min(page, PAGE_MAX) * settings.search_page_size,
-        limit=settings.search_page_size,
+        offset=min(page, PAGE_MAX) * view.search_results,
+        limit=view.search_results,
     )
     return Search(query, page)
 
