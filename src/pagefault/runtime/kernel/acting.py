@@ -1,0 +1,320 @@
+"""Runs the calls of a reply, one after the other, and takes their results.
+
+A system call is done here and now, or becomes a search, a page load or a wait for another agent; other
+functions run in the host.  A call that cannot be run, or fails, changes nothing and is told to the model,
+which then always gets another step to mend it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pagefault.policies.contract import Leave
+from pagefault.runtime.kernel.effects import Deliver, LoadPages, RunFunction, SearchArchive, Send, SetTimer
+from pagefault.runtime.kernel.functions import (
+    CallAgent,
+    CallProblem,
+    Change,
+    Done,
+    FetchPages,
+    FunctionSpec,
+    Insert,
+    PageOut,
+    PauseHeartbeats,
+    Pin,
+    Say,
+    Search,
+    SendTo,
+    SetBlock,
+    StartTimer,
+)
+from pagefault.runtime.kernel.intake import format_hits, take_insert, take_loaded, take_result
+from pagefault.runtime.kernel.pager import evict
+from pagefault.runtime.kernel.state import AgentData, Chain, Outstanding, Phase, Timer
+from pagefault.runtime.kernel.view import AgentView
+from pagefault.runtime.values import (
+    AgentId,
+    Fidelity,
+    FunctionCall,
+    Interrupt,
+    InterruptId,
+    InterruptKind,
+    Page,
+    PageId,
+    Priority,
+    SearchResult,
+)
+
+PIN_SHARE = 0.15
+"""Pinned pages may take this share of the prompt limit."""
+
+
+def run_calls(data: AgentData) -> bool:
+    """Run pending calls until one must be waited for (``True``) or all are done (``False``).
+
+    After ``True`` either something is outstanding, or the chain is parked and there is none any more.
+    """
+    chain = data.chain
+    assert chain is not None, "calls without a chain"
+    while chain.pending:
+        call = chain.pending.pop(0)
+        try:
+            if _run(data, chain, call):
+                return True
+        except CallProblem as problem:
+            _failed(data, chain, call, str(problem))
+    for page in chain.arrivals:
+        take_loaded(data, page)
+    chain.arrivals.clear()
+    return False
+
+
+def _run(data: AgentData, chain: Chain, call: FunctionCall) -> bool:
+    if len(call.arguments) > data.definition.chain.call_arguments_chars:
+        limit = data.definition.chain.call_arguments_chars
+        raise CallProblem(f"{call.name}: the arguments have {len(call.arguments)} characters, at most {limit} are taken")
+    arguments, heartbeat = data.functions.check(call.name, call.arguments)
+    spec = data.functions.get(call.name)
+    assert spec is not None, f"{call.name} was checked but is not in the table"
+    data.notice("function_called", text=call.name)
+    wants_step = spec.chains == "always" or (spec.chains == "requested" and heartbeat)
+    if data.definition.chaining == "calls" and spec.chains != "never":
+        wants_step = True
+    if spec.system_call is None:
+        chain.proceed = chain.proceed or wants_step
+        _wait(data, "function", call)
+        data.emit(run_effect(data, call, spec, arguments))
+        return True
+    outcome = spec.system_call(AgentView(data), arguments)
+    waiting = False
+    if isinstance(outcome, Done):
+        _check_changes(data, outcome.changes)
+        notes = [_apply(data, chain, change) for change in outcome.changes]
+        text = " ".join([outcome.text, *(note for note in notes if note)])
+        take_result(data, call, True, text, stored=False)
+        chain.yielding = chain.yielding or outcome.yields
+        chain.malformed = 0
+    elif isinstance(outcome, Search):
+        outstanding = _wait(data, "search", call, page=outcome.page)
+        outstanding.query = outcome.query
+        data.emit(SearchArchive(chain.cause, outstanding.call_id, outcome.query))
+        waiting = True
+    elif isinstance(outcome, FetchPages):
+        waiting = _fetch(data, chain, call, outcome.page_ids)
+    else:
+        _park(data, chain, call, outcome)
+        waiting = True
+    chain.proceed = chain.proceed or wants_step
+    return waiting
+
+
+def _wait(
+    data: AgentData, kind: str, call: FunctionCall, page: int = 0, page_ids: tuple[PageId, ...] = ()
+) -> Outstanding:
+    assert data.outstanding is None, f"{data.outstanding} is outstanding already"
+    outstanding = Outstanding(data.next_call_id(), kind, data.cause, call, page=page, page_ids=list(page_ids))
+    data.outstanding = outstanding
+    data.phase = Phase.PAGING if kind == "load" else Phase.ACTING
+    return outstanding
+
+
+def run_effect(data: AgentData, call: FunctionCall, spec: FunctionSpec, arguments: Mapping[str, Any]) -> RunFunction:
+    """The request to run a host function (made again after a recovery, unless it is ``once``)."""
+    assert data.outstanding is not None
+    checked = json.dumps(arguments, ensure_ascii=False, separators=(",", ":"))
+    return RunFunction(data.cause, data.outstanding.call_id, call.name, checked, spec.effect, spec.runs_in)
+
+
+# --- changes of memory ------------------------------------------------------------------------------
+
+
+def _check_changes(data: AgentData, changes: tuple[Change, ...]) -> None:
+    """Everything that can be wrong with a change is found before the first one is applied."""
+    for change in changes:
+        if isinstance(change, SetBlock):
+            block = data.context.blocks[change.label]
+            if block.read_only or len(change.text) > block.limit_chars:
+                raise CallProblem(f"{change.label} is read-only or would exceed {block.limit_chars} characters")
+            fixed = data.context.fixed_tokens_with(change.label, change.text)
+            grown = fixed - data.context.fixed_tokens
+            room = data.context.room_tokens(data.pinned_tokens)
+            if grown > 0 and room - grown < data.definition.context.prompt_limit // 10:
+                raise CallProblem(
+                    f"{change.label} would leave too little of the context for the conversation. Shorten it, or move what is"
+                    " not needed all the time to archival memory with archival_memory_insert."
+                )
+        elif isinstance(change, Pin) and change.pinned:
+            shown = data.context.entries.get(change.page_id)
+            if shown is None or shown.page.fidelity is not Fidelity.FULL:
+                raise CallProblem(f"{change.page_id} is not in the context; page_in it first")
+            limit = int(data.definition.context.prompt_limit * PIN_SHARE)
+            if data.pinned_tokens + shown.page.tokens > limit and change.page_id not in data.pinned:
+                raise CallProblem(f"pinned pages may take {limit} tokens together; unpin something first")
+        elif isinstance(change, PageOut):
+            shown = data.context.entries.get(change.page_id)
+            if shown is None or shown.page.fidelity is not Fidelity.FULL:
+                raise CallProblem(f"{change.page_id} is not in the context")
+        elif isinstance(change, StartTimer):
+            limit = data.definition.chain.timers_max
+            if len(data.timers) >= limit and change.timer_id not in data.timers:
+                raise CallProblem(f"{limit} timers are running; no more may until one has gone off")
+        elif isinstance(change, SendTo) and _hops(data) >= data.definition.chain.hops_max:
+            raise _too_many_hops(data)
+
+
+def _apply(data: AgentData, chain: Chain, change: Change) -> str:  # noqa: PLR0911 - one return a kind of change
+    if isinstance(change, SetBlock):
+        data.context.set_block(change.label, change.text)
+    elif isinstance(change, Say):
+        chain.said.append(change.text)
+        data.emit(Deliver(chain.cause, chain.interrupt.sender, change.text))
+    elif isinstance(change, Insert):
+        return f"({', '.join(take_insert(data, change.text, change.space, change.tags, change.importance))})"
+    elif isinstance(change, Pin):
+        (data.pinned.add if change.pinned else data.pinned.discard)(change.page_id)
+    elif isinstance(change, PageOut):
+        evict(data, change.page_id, Leave.HANDLE)
+    elif isinstance(change, PauseHeartbeats):
+        data.paused_until_ms = change.until_ms
+        data.emit(SetTimer(chain.cause, change.until_ms))
+    elif isinstance(change, StartTimer):
+        data.timers[change.timer_id] = Timer(change.at_ms, change.text, change.every_ms or 0)
+        data.emit(SetTimer(chain.cause, change.at_ms))
+    else:
+        message = _message_to(data, change.text, wants_reply=False, deadline_ms=None)
+        data.emit(Send(chain.cause, AgentId(change.agent), message))
+    return ""
+
+
+# --- other agents -----------------------------------------------------------------------------------
+
+
+def _hops(data: AgentData) -> int:
+    return data.chain.interrupt.hops if data.chain is not None else 0
+
+
+def _too_many_hops(data: AgentData) -> CallProblem:
+    limit = data.definition.chain.hops_max
+    data.notice("hop_limit", value=limit)
+    return CallProblem(f"this has passed through {limit} agents already and goes no further; answer with what you know")
+
+
+def _message_to(data: AgentData, text: str, wants_reply: bool, deadline_ms: int | None) -> Interrupt:
+    return Interrupt(
+        id=InterruptId(data.next_call_id()),
+        kind=InterruptKind.MESSAGE,
+        priority=Priority.AGENT,
+        sender=data.definition.id,
+        text=text,
+        created_ms=data.now_ms,
+        deadline_ms=deadline_ms,
+        session=data.chain.interrupt.session if data.chain is not None else "",
+        wants_reply=wants_reply,
+        hops=_hops(data) + 1,
+    )
+
+
+def _park(data: AgentData, chain: Chain, call: FunctionCall, outcome: CallAgent) -> None:
+    if _hops(data) >= data.definition.chain.hops_max:
+        raise _too_many_hops(data)
+    if outcome.agent == data.definition.id:
+        raise CallProblem("an agent cannot call itself and wait; act directly, or set_timer")
+    if len(data.parked) >= data.definition.chain.parked_max:
+        raise CallProblem(f"{len(data.parked)} calls wait for answers already; no more may until some are answered")
+    message = _message_to(data, outcome.text, wants_reply=True, deadline_ms=outcome.deadline_ms)
+    chain.waiting_call = call
+    chain.waits_until_ms = outcome.deadline_ms
+    data.parked[message.id] = chain
+    data.emit(Send(chain.cause, AgentId(outcome.agent), message))
+    data.emit(SetTimer(chain.cause, outcome.deadline_ms))
+    data.notice("parked", text=outcome.agent)
+    data.chain = None
+
+
+# --- page faults ------------------------------------------------------------------------------------
+
+
+def _fetch(data: AgentData, chain: Chain, call: FunctionCall, page_ids: tuple[PageId, ...]) -> bool:
+    missing = tuple(page_id for page_id in page_ids if not data.touch(page_id))
+    if not missing:
+        take_result(data, call, True, f"{', '.join(page_ids)} is in the context already", stored=False)
+        chain.malformed = 0
+        return False
+    _wait(data, "load", call, page_ids=missing)
+    data.emit(load_effect(data))
+    return True
+
+
+def load_effect(data: AgentData) -> LoadPages:
+    """The request for the pages that the outstanding call wants, and their companions."""
+    outstanding = data.outstanding
+    assert outstanding is not None
+    companions: list[PageId] = []
+    for page_id in outstanding.page_ids:
+        if page_id[1:].isdigit():
+            room = data.context.page_tokens_max(data.pinned_tokens)
+            for ordinal in data.fetch.companions(page_id, int(page_id[1:]), room):
+                companion = PageId(f"p{ordinal}")
+                resident = data.context.entries.get(companion)
+                if resident is None or resident.page.fidelity is not Fidelity.FULL:
+                    companions.append(companion)
+    return LoadPages(outstanding.cause, outstanding.call_id, tuple(outstanding.page_ids), tuple(companions))
+
+
+# --- results ----------------------------------------------------------------------------------------
+
+
+def take_outcome(data: AgentData, call: FunctionCall, ok: bool, text: str) -> None:
+    """A host function ended."""
+    chain = data.chain
+    assert chain is not None
+    if ok:
+        take_result(data, call, True, text)
+    else:
+        chain.proceed = True  # a failure is always told to the model, as in MemGPT
+        data.notice("function_failed", text=f"{call.name}: {text}")
+        take_result(data, call, False, text)
+    chain.malformed = 0  # it could be run
+
+
+def take_hits(data: AgentData, call: FunctionCall, result: SearchResult, number: int) -> None:
+    """A search ended."""
+    assert data.chain is not None
+    text, refs = format_hits(data, result, number)
+    take_result(data, call, True, text, refs=refs, stored=False)
+    data.chain.malformed = 0
+
+
+def take_pages(data: AgentData, call: FunctionCall, wanted: list[PageId], pages: tuple[Page, ...]) -> None:
+    """A page fault is served: the pages enter after the reply's last result."""
+    chain = data.chain
+    assert chain is not None
+    found = {page.id for page in pages}
+    absent = [page_id for page_id in wanted if page_id not in found]
+    if absent:
+        data.notice("page_fault", tuple(wanted))
+        _failed(data, chain, call, f"there is no page {', '.join(absent)}; ids look like p17 and stand in handles and results")
+    else:
+        take_result(data, call, True, f"{', '.join(wanted)} paged in below", stored=False)
+        chain.malformed = 0
+    arrived = {page.id for page in chain.arrivals}
+    fresh = [page for page in pages if page.id not in arrived and not data.touch(page.id)]
+    data.fault(tuple(page.id for page in fresh), sum(page.tokens for page in fresh))
+    data.notice("paged_in", tuple(page.id for page in fresh), sum(page.tokens for page in fresh))
+    chain.arrivals.extend(fresh)
+
+
+def _failed(data: AgentData, chain: Chain, call: FunctionCall, problem: str) -> None:
+    chain.malformed += 1
+    chain.proceed = True  # told to the model, which gets another step to mend it
+    data.statistics.malformed_calls += 1
+    data.notice("function_failed", text=f"{call.name}: {problem}")
+    take_result(data, call, False, problem, stored=False)
+
+
+def fail_call(data: AgentData, call: FunctionCall, problem: str) -> None:
+    """A call could not be done for a reason that came from outside."""
+    assert data.chain is not None
+    _failed(data, data.chain, call, problem)

@@ -1,0 +1,236 @@
+"""The main context: ``system · working blocks · summary · queue``, and its exact cost.
+
+The queue holds entries in the order in which they are shown: pages at full fidelity and handles of pages
+that were evicted.  A page has at most one entry.  :meth:`Context.assemble` is the only place that builds
+what is sent, and counts it in the same pass, so deciding and verifying cannot disagree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pagefault.runtime.errors import ContextTooSmall
+from pagefault.runtime.kernel.functions import Block, FunctionTable, TokenCounter
+from pagefault.runtime.kernel.pages import (
+    MESSAGE_OVERHEAD_TOKENS,
+    MISSING_RESULT,
+    Entry,
+    cost,
+    render_orphan,
+)
+from pagefault.runtime.kernel.settings import AgentDefinition
+from pagefault.runtime.values import Fidelity, Message, PageId, PageKind
+
+REPLY_PRIMING_TOKENS = 3
+"""Every request ends with the opening of the assistant's turn."""
+SCHEMA_OVERHEAD_TOKENS = 12
+QUEUE_TOKENS_MIN = 128
+PAGE_TOKENS_MIN = 32
+CORRECTION_FLOOR = 700
+CORRECTION_CEILING = 3000
+
+
+@dataclass(frozen=True, slots=True)
+class Assembled:
+    """Messages in sending order and their cost: ``tokens`` as counted, schemas included."""
+
+    messages: tuple[Message, ...]
+    tokens: int
+
+
+class Context:
+    """What the model is shown."""
+
+    __slots__ = (
+        "_counter",
+        "_definition",
+        "_fixed_tokens",
+        "_head",
+        "_schema_tokens",
+        "_summary_message",
+        "blocks",
+        "correction_permille",
+        "entries",
+        "summary",
+        "summary_pages",
+    )
+
+    def __init__(self, definition: AgentDefinition, counter: TokenCounter, functions: FunctionTable) -> None:
+        self._definition = definition
+        self._counter = counter
+        self._schema_tokens = REPLY_PRIMING_TOKENS + sum(
+            SCHEMA_OVERHEAD_TOKENS
+            + counter.count(schema.name)
+            + counter.count(schema.description)
+            + counter.count(schema.parameters)
+            for schema in functions.schemas()
+        )
+        self.blocks: dict[str, Block] = {block.label: block for block in definition.blocks}
+        self.entries: dict[PageId, Entry] = {}
+        self.summary = ""
+        self.summary_pages = 0  # how many evicted pages the summary stands for
+        self.correction_permille = 1000
+        self._summary_message: tuple[Message, int] | None = None
+        self._head = Message("system", "")
+        self._fixed_tokens = 0
+        self.rebuild_head()
+        self._check_room()
+
+    def _check_room(self) -> None:
+        settings = self._definition.context
+        queue_tokens = max(QUEUE_TOKENS_MIN, settings.prompt_limit // 5)
+        needed = self._fixed_tokens + settings.summary_tokens_max + queue_tokens
+        if needed > settings.high_tokens:
+            raise ContextTooSmall(
+                "context.budget_tokens",
+                settings.budget_tokens,
+                f"about {_budget_needed(self._definition, self._fixed_tokens)} or more: system prompt, blocks and function"
+                f" schemas take {self._fixed_tokens} tokens, the reply reserve {settings.reply_tokens}",
+            )
+
+    def room_tokens(self, pinned_tokens: int = 0) -> int:
+        """What the queue may hold besides pinned pages when everything else is at its largest."""
+        settings = self._definition.context
+        limit = self.uncorrected(settings.high_tokens)
+        return max(0, limit - self._fixed_tokens - settings.summary_tokens_max - pinned_tokens)
+
+    def page_tokens_max(self, pinned_tokens: int = 0) -> int:
+        """The largest page that may enter now: two of them always fit."""
+        return max(PAGE_TOKENS_MIN, min(self._definition.context.page_tokens_max, self.room_tokens(pinned_tokens) // 2))
+
+    def results_tokens_max(self, pinned_tokens: int = 0) -> int:
+        """The largest page of search results that may enter now."""
+        room = self.room_tokens(pinned_tokens) * 2 // 3
+        return max(PAGE_TOKENS_MIN, min(self._definition.context.results_tokens_max, room))
+
+    @property
+    def fixed_tokens(self) -> int:
+        """System prompt, blocks and function schemas."""
+        return self._fixed_tokens
+
+    def rebuild_head(self) -> None:
+        """Render the system message; after a change of blocks."""
+        self._head = Message("system", _head_text(self._definition.system, self.blocks))
+        self._fixed_tokens = cost(self._counter, self._head) + self._schema_tokens
+
+    def fixed_tokens_with(self, label: str, text: str) -> int:
+        """What the fixed part would cost if a block had this text."""
+        blocks = dict(self.blocks)
+        old = blocks[label]
+        blocks[label] = Block(label, text, old.limit_chars, old.read_only)
+        return cost(self._counter, Message("system", _head_text(self._definition.system, blocks))) + self._schema_tokens
+
+    def set_block(self, label: str, text: str) -> None:
+        old = self.blocks[label]
+        assert len(text) <= old.limit_chars, f"block {label} over its limit"
+        self.blocks[label] = Block(label, text, old.limit_chars, old.read_only)
+        self.rebuild_head()
+
+    def set_summary(self, text: str, pages: int) -> None:
+        """Replace the recursive summary, which now stands for ``pages`` evicted pages."""
+        self.summary = text
+        self.summary_pages = pages
+        if not text:
+            self._summary_message = None
+            return
+        message = Message("user", f"[summary of {pages} earlier pages, no longer shown] {text}")
+        self._summary_message = (message, cost(self._counter, message))
+
+    @property
+    def summary_tokens(self) -> int:
+        return self._summary_message[1] if self._summary_message else 0
+
+    def pages(self) -> Iterator[Entry]:
+        """Entries at full fidelity, oldest place first."""
+        return (entry for entry in self.entries.values() if entry.page.fidelity is Fidelity.FULL)
+
+    def handles(self) -> list[Entry]:
+        return [entry for entry in self.entries.values() if entry.page.fidelity is Fidelity.HANDLE]
+
+    def assemble(self) -> Assembled:
+        """Build what is sent and count it.
+
+        Chat protocols demand that a reply with calls is followed at once by one ``tool`` message a call,
+        and that there is no ``tool`` message elsewhere: missing results get a placeholder, results in other
+        places become plain messages.
+        """
+        messages = [self._head]
+        tokens = self._fixed_tokens
+        if self._summary_message is not None:
+            messages.append(self._summary_message[0])
+            tokens += self._summary_message[1]
+        open_calls: list[str] = []
+        for entry in self.entries.values():
+            page = entry.page
+            if page.kind is PageKind.RESULT and page.fidelity is Fidelity.FULL and not entry.paged_in:
+                if page.answers in open_calls:
+                    open_calls.remove(page.answers)
+                    messages.append(entry.message)
+                    tokens += page.tokens
+                else:
+                    if open_calls:
+                        tokens += self._close_calls(open_calls, messages)
+                    orphan = render_orphan(page)
+                    messages.append(orphan)
+                    tokens += cost(self._counter, orphan)
+                continue
+            if open_calls:
+                tokens += self._close_calls(open_calls, messages)
+            messages.append(entry.message)
+            tokens += page.tokens
+            if entry.message.calls:
+                open_calls = [call.id for call in entry.message.calls]
+        if open_calls:
+            tokens += self._close_calls(open_calls, messages)
+        return Assembled(tuple(messages), tokens)
+
+    def _close_calls(self, open_calls: list[str], messages: list[Message]) -> int:
+        tokens = 0
+        for call_id in open_calls:
+            placeholder = Message("tool", MISSING_RESULT, answers=call_id)
+            messages.append(placeholder)
+            tokens += MESSAGE_OVERHEAD_TOKENS + self._counter.count(MISSING_RESULT)
+        open_calls.clear()
+        return tokens
+
+    def corrected(self, tokens: int) -> int:
+        """Our count, corrected by what the server has reported so far."""
+        return -(-tokens * self.correction_permille // 1000)
+
+    def uncorrected(self, tokens: int) -> int:
+        """How many tokens by our count make this many by the server's (rounded down)."""
+        return tokens * 1000 // self.correction_permille
+
+    def learn(self, counted: int, reported: int) -> bool:
+        """Take in the server's count of a prompt; ``True`` if the correction changed.
+
+        Up at once, down slowly: a prompt that is over budget is worse than one that is a little short.
+        """
+        if counted <= 0 or reported <= 0:
+            return False
+        observed = -(-reported * 1000 // counted)
+        if observed > self.correction_permille:
+            renewed = observed
+        else:
+            renewed = (self.correction_permille * 7 + observed) // 8
+        renewed = min(max(renewed, CORRECTION_FLOOR), CORRECTION_CEILING)
+        changed = renewed != self.correction_permille
+        self.correction_permille = renewed
+        return changed
+
+
+def _head_text(system: str, blocks: dict[str, Block]) -> str:
+    parts = [system.strip()]
+    for block in blocks.values():
+        used = f"{len(block.text)}/{block.limit_chars} characters"
+        note = ", read-only" if block.read_only else ""
+        parts.append(f"<{block.label} ({used}{note})>\n{block.text}\n</{block.label}>")
+    return "\n\n".join(part for part in parts if part)
+
+
+def _budget_needed(definition: AgentDefinition, fixed_tokens: int) -> int:
+    settings = definition.context
+    free_share = settings.high_share - settings.summary_share - 0.2
+    prompt = max(fixed_tokens / max(free_share, 0.05), fixed_tokens + QUEUE_TOKENS_MIN + settings.summary_tokens_max)
+    return int(prompt) + settings.reply_tokens + 2

@@ -1,0 +1,134 @@
+"""How a page looks in the context, and what it costs.
+
+A page is rendered once, when it enters; its text and cost do not change while it is resident.  Results of
+functions have two looks: right after the reply that called them they are ``tool`` messages, as the
+chat protocols demand; anywhere else (the reply was evicted, or another chain came between) they are
+plain messages that say what they are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from pagefault.policies.contract import PageFacts
+from pagefault.runtime.kernel.functions import TokenCounter
+from pagefault.runtime.values import Fidelity, FunctionCall, Message, Page, PageKind
+
+MESSAGE_OVERHEAD_TOKENS = 4
+"""What a chat message costs besides its text: role and delimiters (OpenAI's published rule: 3, and 1 for a name)."""
+CALL_OVERHEAD_TOKENS = 8
+"""What a function call costs besides its name and arguments."""
+HANDLE_EXCERPT_CHARS = 48
+MISSING_RESULT = "(this result is no longer here)"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A page in the queue: the page, how it is shown, and whether the archive has it."""
+
+    page: Page
+    message: Message
+    stored: bool
+    paged_in: bool = False
+
+
+def stamp(at_ms: int) -> str:
+    """``2023-05-08 13:56``, UTC."""
+    try:
+        return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M")
+    except (OverflowError, ValueError, OSError):
+        return f"{at_ms} ms"
+
+
+def cost(counter: TokenCounter, message: Message) -> int:
+    """Tokens of one message as it is sent."""
+    tokens = MESSAGE_OVERHEAD_TOKENS + (counter.count(message.text) if message.text else 0)
+    for call in message.calls:
+        tokens += CALL_OVERHEAD_TOKENS + counter.count(call.name) + counter.count(call.arguments)
+    return tokens
+
+
+def heading(page: Page) -> str:
+    """``p17 2023-05-08 13:56 alice``: how a page is introduced to the model."""
+    parts = [page.id, stamp(page.created_ms)]
+    if page.author:
+        parts.append(page.author)
+    if page.session:
+        parts.append(f"({page.session})")
+    return " ".join(parts)
+
+
+def render(page: Page, paged_in: bool = False) -> Message:
+    """The message that shows a page at full fidelity."""
+    if paged_in:
+        return Message("user", f"[{heading(page)}, paged in] {page.text}")
+    if page.kind is PageKind.REPLY:
+        return Message("assistant", page.text, calls=page.calls)
+    if page.kind is PageKind.RESULT:
+        return Message("tool", f"[{page.id}] {page.text}", answers=page.answers, name=page.author)
+    if page.kind is PageKind.NOTICE:
+        return Message("user", f"[system] {page.text}")
+    return Message("user", f"[{heading(page)}] {page.text}")
+
+
+def render_orphan(page: Page) -> Message:
+    """A function's result away from the reply that called it."""
+    return Message("user", f"[{heading(page)} result] {page.text}")
+
+
+def render_handle(page: Page) -> Message:
+    """The one line that an evicted page leaves: enough to decide whether to page it in."""
+    excerpt = " ".join(page.text.split())
+    if len(excerpt) > HANDLE_EXCERPT_CHARS:
+        excerpt = excerpt[:HANDLE_EXCERPT_CHARS].rstrip() + "…"
+    return Message("user", f"[{heading(page)}, paged out: {page.kind.value}, {page.tokens} tokens] {excerpt}")
+
+
+def entry(counter: TokenCounter, page: Page, stored: bool, paged_in: bool = False) -> Entry:
+    """Render a page and count it."""
+    message = render(page, paged_in)
+    return Entry(replace(page, tokens=cost(counter, message), fidelity=Fidelity.FULL), message, stored, paged_in)
+
+
+def handle_entry(counter: TokenCounter, page: Page) -> Entry:
+    """The handle of an evicted page; its ``tokens`` are the handle's own."""
+    message = render_handle(page)
+    return Entry(
+        replace(page, tokens=cost(counter, message), fidelity=Fidelity.HANDLE, calls=(), refs=()), message, stored=True
+    )
+
+
+def facts(page: Page) -> PageFacts:
+    """What policies may know of a page."""
+    return PageFacts(
+        id=page.id,
+        kind=page.kind.value,
+        tokens=page.tokens,
+        ordinal=page.ordinal,
+        created_ms=page.created_ms,
+        author=page.author,
+        text=page.text,
+        importance=page.importance,
+        fidelity=page.fidelity.value,
+    )
+
+
+def said(call: FunctionCall) -> str:
+    """A call as one line of a transcript."""
+    return f"{call.name}({call.arguments})"
+
+
+def archived(page: Page, spoken: str) -> Page:
+    """The page as the archive keeps it: a reply's calls become text, so that they can be read and found.
+
+    ``spoken`` is what the reply's calls said to somebody, if anything.
+    """
+    if page.kind is not PageKind.REPLY:
+        return page
+    lines = [page.text] if page.text else []
+    if spoken:
+        lines.append(spoken)
+    else:
+        lines.extend(said(call) for call in page.calls)
+    return replace(page, text="\n".join(lines), calls=())

@@ -1,0 +1,311 @@
+"""The data of one agent, and the small operations that every handler needs.
+
+Handlers (:mod:`.turns`, :mod:`.acting`, :mod:`.pager`) change it; nobody else does.  Everything here is
+either given at construction (definition, counter, functions, policies) or carried by a snapshot.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from pagefault.policies.contract import FetchPolicy, WriteBack
+from pagefault.runtime.kernel.context import Context
+from pagefault.runtime.kernel.effects import AnyEffect, Notice, StorePages
+from pagefault.runtime.kernel.functions import FunctionTable, TokenCounter
+from pagefault.runtime.kernel.guard import GuardedEviction
+from pagefault.runtime.kernel.mailbox import Mailbox
+from pagefault.runtime.kernel.pages import Entry, entry, facts
+from pagefault.runtime.kernel.settings import AgentDefinition
+from pagefault.runtime.kernel.story import Story
+from pagefault.runtime.values import (
+    ArchiveQuery,
+    CallId,
+    FunctionCall,
+    Interrupt,
+    InterruptId,
+    Page,
+    PageId,
+    PageKind,
+    Priority,
+    Space,
+)
+
+REMEMBERED_EVICTIONS = 1024
+"""How many evicted ids are kept to tell a refault from a first fault."""
+
+
+class Phase(StrEnum):
+    """What an agent is doing.  :mod:`.phases` says which events each phase takes."""
+
+    IDLE = "idle"  # no chain at all
+    THINKING = "thinking"  # a model call is outstanding
+    ACTING = "acting"  # a function or a search is outstanding
+    PAGING = "paging"  # a summary or a page load is outstanding
+    AWAITING_REPLY = "awaiting_reply"  # nothing to do but wait for another agent
+    CANCELLING = "cancelling"  # an outstanding call was told to stop; its end, of whatever kind, is awaited
+    STOPPED = "stopped"  # killed
+
+
+@dataclass(slots=True)
+class Chain:
+    """Model and function steps from one interrupt until the agent yields.
+
+    ``pending`` are calls of the last reply that have not been run; ``arrivals`` pages that enter when the
+    last of them has; ``proceed`` whether another step is wanted.  ``waiting_call`` is the call that waits
+    for another agent until ``waits_until_ms``, ``answer`` what came back.  A chain that is put aside keeps
+    all of this: it is the continuation.
+    """
+
+    interrupt: Interrupt
+    page_id: PageId = PageId("")
+    steps: int = 0
+    malformed: int = 0
+    overflows: int = 0
+    pending: list[FunctionCall] = field(default_factory=list)
+    arrivals: list[Page] = field(default_factory=list)
+    proceed: bool = True
+    yielding: bool = False
+    said: list[str] = field(default_factory=list)
+    waiting_call: FunctionCall | None = None
+    waits_until_ms: int = 0
+    answer: Interrupt | None = None
+
+    @property
+    def cause(self) -> InterruptId:
+        return self.interrupt.id
+
+    @property
+    def priority(self) -> Priority:
+        return self.interrupt.priority
+
+
+@dataclass(slots=True)
+class Outstanding:
+    """The one effect that the agent waits for.  ``kind``: ``model``, ``summary``, ``function``, ``search``, ``load``."""
+
+    call_id: CallId
+    kind: str
+    cause: InterruptId
+    call: FunctionCall | None = None
+    counted_tokens: int = 0
+    query: ArchiveQuery | None = None
+    page: int = 0
+    page_ids: list[PageId] = field(default_factory=list)
+    outcome: str = ""  # while cancelling: how the chain will end
+
+
+@dataclass(slots=True)
+class Timer:
+    """A reminder that the agent set; periodic when ``every_ms`` is not 0."""
+
+    at_ms: int
+    text: str
+    every_ms: int = 0
+
+
+@dataclass(slots=True)
+class FlushJob:
+    """A flush that waits for its summary: what leaves, and the texts not yet folded in."""
+
+    victims: list[PageId]
+    pieces: list[str]
+    summary: str
+    summarised: int
+
+
+@dataclass(slots=True)
+class Statistics:
+    """Counters since the agent was made; all only grow, but for ``context_tokens``."""
+
+    steps: int = 0
+    chains: int = 0
+    model_calls: int = 0
+    prompt_tokens: int = 0
+    reply_tokens: int = 0
+    cached_tokens: int = 0
+    page_hits: int = 0
+    page_faults: int = 0
+    refaults: int = 0
+    evictions: int = 0
+    flushes: int = 0
+    warnings: int = 0
+    summaries: int = 0
+    tokens_paged_in: int = 0
+    tokens_paged_out: int = 0
+    token_turns: int = 0
+    preemptions: int = 0
+    rejected: int = 0
+    malformed_calls: int = 0
+    policy_failures: int = 0
+    overflows: int = 0
+    context_tokens: int = 0
+    context_tokens_max: int = 0
+
+
+class AgentData:
+    """All that one agent is, between two events."""
+
+    def __init__(
+        self,
+        definition: AgentDefinition,
+        counter: TokenCounter,
+        functions: FunctionTable,
+        eviction: GuardedEviction,
+        write_back: WriteBack,
+        fetch: FetchPolicy,
+    ) -> None:
+        self.definition = definition
+        self.counter = counter
+        self.functions = functions
+        self.eviction = eviction
+        self.write_back = write_back
+        self.fetch = fetch
+        self.context = Context(definition, counter, functions)
+        self.mailbox = Mailbox(definition.mailbox)
+        self.story = Story()
+        self.phase = Phase.IDLE
+        self.chain: Chain | None = None
+        self.suspended: list[Chain] = []
+        self.parked: dict[InterruptId, Chain] = {}  # by the message that each waits on
+        self.outstanding: Outstanding | None = None
+        self.flush: FlushJob | None = None
+        self.pinned: set[PageId] = set()
+        self.statistics = Statistics()
+        self.warned = False
+        self.epoch = 0
+        self.now_ms = 0
+        self.paused_until_ms = 0
+        self.timers: dict[str, Timer] = {}
+        self.steps_at_snapshot = 0
+        self.ordinal = 0
+        self.calls_made = 0
+        self.remembered: OrderedDict[InterruptId, None] = OrderedDict()
+        self.evicted: OrderedDict[PageId, None] = OrderedDict()
+        self.out: list[AnyEffect] = []
+
+    # --- identity and effects
+
+    @property
+    def turn(self) -> int:
+        """The only time that policies know: model calls made."""
+        return self.statistics.model_calls
+
+    @property
+    def cause(self) -> InterruptId:
+        return self.chain.cause if self.chain is not None else InterruptId("")
+
+    def next_call_id(self) -> CallId:
+        self.calls_made += 1
+        return CallId(f"{self.definition.id}/{self.calls_made}")
+
+    def was_issued(self, call_id: CallId) -> bool:
+        """Whether this agent ever asked for something under this id."""
+        owner, _, number = call_id.rpartition("/")
+        return owner == self.definition.id and number.isdigit() and 1 <= int(number) <= self.calls_made
+
+    def emit(self, effect: AnyEffect) -> None:
+        self.out.append(effect)
+
+    def notice(
+        self,
+        name: str,
+        page_ids: tuple[PageId, ...] = (),
+        value: int = 0,
+        text: str = "",
+        cause: InterruptId | None = None,
+    ) -> None:
+        self.out.append(Notice(self.cause if cause is None else cause, name, page_ids, value, text))
+
+    def remember(self, interrupt_id: InterruptId) -> None:
+        self.remembered[interrupt_id] = None
+        while len(self.remembered) > self.definition.mailbox.remembered_ids:
+            self.remembered.popitem(last=False)
+
+    @property
+    def next_wake_ms(self) -> int | None:
+        """When the clock next matters to this agent."""
+        times = [timer.at_ms for timer in self.timers.values()]
+        times += [chain.waits_until_ms for chain in self.parked.values() if chain.answer is None]
+        if self.paused_until_ms > self.now_ms:
+            times.append(self.paused_until_ms)
+        return min(times, default=None)
+
+    # --- pages
+
+    def new_page(
+        self,
+        kind: PageKind,
+        text: str,
+        *,
+        author: str = "",
+        source: str = "system",
+        created_ms: int | None = None,
+        session: str = "",
+        importance: float | None = None,
+        calls: tuple[FunctionCall, ...] = (),
+        answers: str = "",
+        refs: tuple[PageId, ...] = (),
+        tags: tuple[str, ...] = (),
+        space: str = Space.RECALL.value,
+    ) -> Page:
+        """Make a page with the next ordinal; its cost is counted when it enters the context."""
+        self.ordinal += 1
+        return Page(
+            id=PageId(f"p{self.ordinal}"),
+            kind=kind,
+            text=text,
+            tokens=0,
+            created_ms=self.now_ms if created_ms is None else created_ms,
+            ordinal=self.ordinal,
+            author=author,
+            source=source,
+            session=session,
+            cause=self.cause,
+            space=space,
+            importance=importance,
+            calls=calls,
+            answers=answers,
+            refs=refs,
+            tags=tags,
+        )
+
+    def enter(self, page: Page, *, stored: bool, paged_in: bool = False) -> Entry:
+        """Put a page at the queue's end.  An older entry of the same page (its handle) goes."""
+        shown = entry(self.counter, page, stored, paged_in)
+        self.context.entries.pop(page.id, None)
+        self.context.entries[page.id] = shown
+        self.evicted.pop(page.id, None)
+        self.eviction.on_insert(facts(shown.page), self.turn)
+        return shown
+
+    @property
+    def pinned_tokens(self) -> int:
+        entries = self.context.entries
+        return sum(entries[page_id].page.tokens for page_id in self.pinned)
+
+    def store(self, *pages: Page) -> None:
+        self.emit(StorePages(self.cause, pages))
+
+    def note_evicted(self, page_id: PageId) -> None:
+        self.evicted.pop(page_id, None)
+        self.evicted[page_id] = None
+        while len(self.evicted) > REMEMBERED_EVICTIONS:
+            self.evicted.popitem(last=False)
+
+    def touch(self, page_id: PageId) -> bool:
+        """A resident page was needed: a hit.  ``False`` if it is not resident at full fidelity."""
+        shown = self.context.entries.get(page_id)
+        if shown is None or shown.page.fidelity.value != "full":
+            return False
+        self.statistics.page_hits += 1
+        self.eviction.on_hit(page_id, self.turn)
+        return True
+
+    def fault(self, page_ids: tuple[PageId, ...], tokens: int) -> None:
+        """Pages were needed and not resident; ``tokens`` is what comes in for them."""
+        self.statistics.page_faults += len(page_ids)
+        self.statistics.refaults += sum(page_id in self.evicted for page_id in page_ids)
+        self.statistics.tokens_paged_in += tokens
+        self.notice("page_fault", page_ids, tokens)
