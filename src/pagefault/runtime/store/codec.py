@@ -307,7 +307,12 @@ def _reader(hint: Any, known: frozenset[type], where: str) -> Reader:
     if origin is tuple:
         item, *rest = typing.get_args(hint)
         if rest == [Ellipsis]:
-            return _sequence(_reader(item, known, where))
+            return _sequence(_reader(item, known, where), tuple)
+        return _row([_reader(each, known, where) for each in (item, *rest)])
+    elif origin is list:
+        return _sequence(_reader(typing.get_args(hint)[0], known, where), list)
+    elif origin is dict and typing.get_args(hint)[0] is str:
+        return _mapping(_reader(typing.get_args(hint)[1], known, where))
     elif origin is types.UnionType or origin is typing.Union:
         return _union(typing.get_args(hint), known, where)
     elif hint is float:
@@ -352,11 +357,31 @@ def _member(cls: type[Enum]) -> Reader:
     return read
 
 
-def _sequence(read_item: Reader) -> Reader:
-    def read(value: Any) -> tuple[Any, ...]:
+def _sequence(read_item: Reader, make: type[list[Any]] | type[tuple[Any, ...]]) -> Reader:
+    def read(value: Any) -> Any:
         if type(value) is not list:
             raise _MistypedError("a list")
-        return tuple(map(read_item, value))
+        return make(map(read_item, value))
+
+    return read
+
+
+def _row(readers: list[Reader]) -> Reader:
+    """A tuple of fixed length, each place with its own type."""
+
+    def read(value: Any) -> tuple[Any, ...]:
+        if type(value) is not list or len(value) != len(readers):
+            raise _MistypedError(f"a list of {len(readers)}")
+        return tuple(reader(item) for reader, item in zip(readers, value, strict=True))
+
+    return read
+
+
+def _mapping(read_item: Reader) -> Reader:
+    def read(value: Any) -> dict[str, Any]:
+        if type(value) is not dict:
+            raise _MistypedError("a map")
+        return {key: read_item(item) for key, item in value.items()}
 
     return read
 
