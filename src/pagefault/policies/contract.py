@@ -5,6 +5,8 @@ A policy is a plain object.  It sees :class:`PageFacts`, never pages or agents; 
 serves a live agent and the lab.  It must be deterministic: no clock, no global randomness (take a seed),
 no files; ``turn`` is the only time there is.  ``dump`` and ``load`` carry its state through a snapshot as
 plain lists, dicts, strings and numbers.
+
+Telling a policy of a page that it does not hold is the caller's mistake and may raise ``KeyError``.
 """
 
 from __future__ import annotations
@@ -16,6 +18,20 @@ from typing import Any, Protocol, runtime_checkable
 
 State = Mapping[str, Any]
 """What ``dump`` returns and ``load`` takes: JSON-like values only, keys are strings."""
+
+
+class PolicyError(ValueError):
+    """A policy was asked for what it cannot do: ``field`` is the dotted name of the setting, ``found`` what
+    was given, ``allowed`` what would have been accepted."""
+
+    def __init__(self, field: str, found: object, allowed: str) -> None:
+        super().__init__(f"{field}: found {found!r}, allowed: {allowed}")
+        self.field = field
+        self.found = found
+        self.allowed = allowed
+
+    def __reduce__(self) -> tuple[type[PolicyError], tuple[str, object, str]]:
+        return type(self), (self.field, self.found, self.allowed)
 
 
 @dataclass(frozen=True, slots=True)

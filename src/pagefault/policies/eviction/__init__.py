@@ -1,1 +1,1 @@
-"""TBD."""
+"""Which resident pages leave first, one policy a file."""

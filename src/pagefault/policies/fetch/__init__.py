@@ -1,1 +1,1 @@
-"""TBD."""
+"""What else comes in when a page is paged in, one policy a file."""

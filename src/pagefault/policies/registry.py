@@ -1,0 +1,145 @@
+"""From names in a configuration to policies.
+
+The policies that ship are the rows of the tables below.  An installed package adds its own with an entry
+point in the group ``pagefault.policies``, whose name says the kind and the policy's name::
+
+    [project.entry-points."pagefault.policies"]
+    "eviction.mine" = "my_package.policies:Mine"
+    "write_back.mine" = "my_package.policies:MineToo"
+    "fetch.mine" = "my_package.policies:MineAsWell"
+
+What ships always wins: installing a package cannot change what ``lru`` means.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, TypeVar
+
+from pagefault.policies.contract import EvictionPolicy, FetchPolicy, PolicyError, WriteBack
+from pagefault.policies.eviction.fifo import Fifo
+from pagefault.policies.eviction.importance import Importance
+from pagefault.policies.eviction.lru import Lru
+from pagefault.policies.fetch.demand import Demand
+from pagefault.policies.fetch.neighbours import Neighbours
+from pagefault.policies.writeback.archive import Archive
+from pagefault.policies.writeback.drop import Drop
+from pagefault.policies.writeback.handle import Handle
+from pagefault.policies.writeback.summarize import Summarize
+
+GROUP = "pagefault.policies"
+
+EVICTION: Mapping[str, Callable[..., EvictionPolicy]] = {
+    "fifo": Fifo,
+    "importance": Importance,
+    "lru": Lru,
+}
+WRITE_BACK: Mapping[str, Callable[..., WriteBack]] = {
+    "archive": Archive,
+    "drop": Drop,
+    "handle": Handle,
+    "summarize": Summarize,
+}
+FETCH: Mapping[str, Callable[..., FetchPolicy]] = {
+    "demand": Demand,
+    "neighbours": Neighbours,
+}
+
+_T = TypeVar("_T", EvictionPolicy, WriteBack, FetchPolicy)
+
+
+class UnknownPolicy(PolicyError):
+    """No policy of that kind has this name; ``allowed`` lists those that exist."""
+
+
+def policy_names() -> tuple[str, ...]:
+    """Names that :func:`make_policy` takes, in alphabetical order."""
+    return _names("eviction", EVICTION)
+
+
+def write_back_names() -> tuple[str, ...]:
+    """Names that :func:`make_write_back` takes, in alphabetical order."""
+    return _names("write_back", WRITE_BACK)
+
+
+def fetch_names() -> tuple[str, ...]:
+    """Names that :func:`make_fetch` takes, in alphabetical order."""
+    return _names("fetch", FETCH)
+
+
+def make_policy(name: str, **parameters: Any) -> EvictionPolicy:
+    """A new eviction policy.  Raises :class:`UnknownPolicy`, and ``PolicyError`` for a wrong parameter."""
+    return _make("eviction", EVICTION, EvictionPolicy, name, parameters)  # type: ignore[type-abstract]  # a Protocol, used for isinstance
+
+
+def make_write_back(name: str, **parameters: Any) -> WriteBack:
+    """A new write-back.  Raises :class:`UnknownPolicy`, and ``PolicyError`` for a wrong parameter."""
+    return _make("write_back", WRITE_BACK, WriteBack, name, parameters)  # type: ignore[type-abstract]  # see make_policy
+
+
+def make_fetch(name: str, **parameters: Any) -> FetchPolicy:
+    """A new fetch policy.  Raises :class:`UnknownPolicy`, and ``PolicyError`` for a wrong parameter."""
+    return _make("fetch", FETCH, FetchPolicy, name, parameters)  # type: ignore[type-abstract]  # see make_policy
+
+
+def _installed(kind: str) -> list[tuple[str, EntryPoint]]:
+    """Entry points of one kind with the names that users write."""
+    prefix = f"{kind}."
+    return [
+        (point.name.removeprefix(prefix), point) for point in entry_points(group=GROUP) if point.name.startswith(prefix)
+    ]
+
+
+def _names(kind: str, shipped: Mapping[str, object]) -> tuple[str, ...]:
+    return tuple(sorted({*shipped, *(name for name, _ in _installed(kind))}))
+
+
+def _make(
+    kind: str, shipped: Mapping[str, Callable[..., _T]], contract: type[_T], name: str, given: Mapping[str, Any]
+) -> _T:
+    factory = shipped.get(name) or _load(kind, shipped, name)
+    _check_names(name, factory, given)
+    made = factory(**given)
+    if not isinstance(made, contract):
+        missing = sorted(each for each in _members(contract) if not hasattr(made, each))
+        raise PolicyError(name, type(made).__qualname__, f"an object that also has {', '.join(missing)}")
+    return made
+
+
+def _load(kind: str, shipped: Mapping[str, object], name: str) -> Callable[..., Any]:
+    points = [point for own_name, point in _installed(kind) if own_name == name]
+    if not points:
+        raise UnknownPolicy(kind, name, "one of " + ", ".join(_names(kind, shipped)))
+    if len({point.value for point in points}) > 1:
+        found = [f"{point.value} from {point.dist.name if point.dist else 'unknown'}" for point in points]
+        raise PolicyError(name, sorted(found), "one installed package that defines it")
+    try:
+        factory = points[0].load()
+    except (ImportError, AttributeError) as problem:
+        raise PolicyError(
+            f"{kind}.{name}", points[0].value, f"an entry point that can be imported: {problem}"
+        ) from problem
+    if not callable(factory):
+        raise PolicyError(name, points[0].value, "an entry point that names a class or a function")
+    return factory  # type: ignore[no-any-return]  # callable() is all that can be known before calling it
+
+
+def _check_names(field: str, factory: Callable[..., object], given: Mapping[str, Any]) -> None:
+    """Refuse parameters that the factory has no place for, and the lack of those that it must have."""
+    accepted = inspect.signature(factory).parameters.values()
+    if not any(each.kind is each.VAR_KEYWORD for each in accepted):
+        names = [each.name for each in accepted if each.kind in (each.KEYWORD_ONLY, each.POSITIONAL_OR_KEYWORD)]
+        for name in given:
+            if name not in names:
+                allowed = "one of the parameters " + ", ".join(names) if names else "no parameters"
+                raise PolicyError(f"{field}.{name}", given[name], allowed)
+    for each in accepted:
+        optional = each.default is not each.empty or each.kind in (each.VAR_KEYWORD, each.VAR_POSITIONAL)
+        if not optional and each.name not in given:
+            raise PolicyError(f"{field}.{each.name}", None, "a value: it has no default")
+
+
+def _members(contract: type) -> list[str]:
+    return [name for name in {**contract.__annotations__, **vars(contract)} if not name.startswith("_")]
