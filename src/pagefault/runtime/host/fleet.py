@@ -1,0 +1,83 @@
+"""What a fleet offers, wherever it runs; and the reference that stands for one agent of it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from pagefault.runtime.errors import AgentFailed, Overloaded
+from pagefault.runtime.host.config import Agent
+from pagefault.runtime.host.records import Answer, Inspection, Receipt, Step
+from pagefault.runtime.values import AgentId, Interrupt, InterruptId, InterruptKind, Priority
+
+ASK_TIMEOUT_S = 600.0
+
+
+class Fleet(Protocol):
+    """The methods that :class:`~pagefault.runtime.host.local.Local` and
+    :class:`~pagefault.cluster.api.Cluster` have in common.  All are coroutines or asynchronous iterators."""
+
+    async def spawn(self, agent: Agent) -> AgentRef: ...
+    async def spawn_many(self, agents: Iterable[Agent]) -> list[AgentRef]: ...
+    async def send(self, agent: AgentId | str, message: str | Interrupt) -> InterruptId: ...
+    async def ask(self, agent: AgentId | str, message: str | Interrupt, timeout_s: float = ASK_TIMEOUT_S) -> str: ...
+    def stream(self, agent: AgentId | str | None = None) -> AsyncIterator[Step]: ...
+    async def inspect(self, agent: AgentId | str) -> Inspection: ...
+    async def stop(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class AgentRef:
+    """One agent of a fleet, by name: cheap to make, good for ever."""
+
+    fleet: Fleet
+    id: AgentId
+
+    async def send(self, message: str | Interrupt) -> InterruptId:
+        """Send and return once it is accepted for good; do not wait for the answer.  See :meth:`Local.send`."""
+        return await self.fleet.send(self.id, message)
+
+    async def ask(self, message: str | Interrupt, timeout_s: float = ASK_TIMEOUT_S) -> str:
+        """Send and wait for what the agent says with ``send_message``.  See :meth:`Local.ask`."""
+        return await self.fleet.ask(self.id, message, timeout_s)
+
+    def stream(self) -> AsyncIterator[Step]:
+        """What the agent does, step by step, from now on."""
+        return self.fleet.stream(self.id)
+
+    async def inspect(self) -> Inspection:
+        """What is in the agent's context, and why."""
+        return await self.fleet.inspect(self.id)
+
+
+def as_interrupt(message: str | Interrupt, interrupt_id: str, now_ms: int) -> Interrupt:
+    """A plain text becomes a user's message."""
+    if isinstance(message, Interrupt):
+        return message
+    return Interrupt(
+        id=InterruptId(interrupt_id),
+        kind=InterruptKind.MESSAGE,
+        priority=Priority.USER,
+        sender="user",
+        text=message,
+        created_ms=now_ms,
+    )
+
+
+def check_receipt(agent: str, receipt: Receipt) -> None:
+    """Raise :class:`~pagefault.runtime.errors.Overloaded` for an interrupt that may be sent again, and
+    :class:`~pagefault.runtime.errors.AgentFailed` for one that may not."""
+    if receipt.accepted:
+        return
+    if receipt.retry_after_ms > 0:
+        raise Overloaded(f"{agent}: {receipt.reason}", receipt.retry_after_ms)
+    raise AgentFailed(f"{agent}: {receipt.reason}", "refused")
+
+
+def text_of(agent: str, answer: Answer) -> str:
+    """What was said; raises :class:`~pagefault.runtime.errors.AgentFailed` when nothing was and the chain failed."""
+    if answer.text or answer.outcome == "yielded":
+        return answer.text
+    raise AgentFailed(f"{agent}: {answer.outcome}: {answer.message}", answer.outcome)
+

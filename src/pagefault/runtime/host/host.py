@@ -1,0 +1,204 @@
+"""A host: frames for resident agents, one pump that feeds them, one committer behind it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+
+import structlog
+
+from pagefault.runtime.errors import InternalError, PagefaultError, StaleEpoch, StoreUnavailable
+from pagefault.runtime.functions.executor import FunctionExecutor
+from pagefault.runtime.host.clock import Clock, SystemClock
+from pagefault.runtime.host.commit import Committer
+from pagefault.runtime.host.frame import Frame
+from pagefault.runtime.host.inspection import inspect
+from pagefault.runtime.host.listeners import Listeners
+from pagefault.runtime.host.pages_out import PageWriter
+from pagefault.runtime.host.perform import Performer
+from pagefault.runtime.host.records import Inspection, Receipt
+from pagefault.runtime.host.services import Router, Stores
+from pagefault.runtime.host.timers import Timers
+from pagefault.runtime.host.workshop import Workshop
+from pagefault.runtime.kernel import events as ev
+from pagefault.runtime.values import AgentId, Interrupt
+
+EVENTS_A_TURN = 64
+"""Events handled before others on the loop get their turn."""
+
+log = structlog.get_logger(__name__)
+
+
+class Host:
+    """Runs the agents that are resident in it.
+
+    Interrupts come in by :meth:`deliver`; an agent that is not resident is activated first, under a new
+    epoch.  ``listeners`` give receipts, answers and streams.
+    """
+
+    def __init__(self, stores: Stores, workshop: Workshop, router: Router, clock: Clock | None = None) -> None:
+        self._stores = stores
+        self.workshop = workshop
+        self._router = router
+        self.clock: Clock = clock or SystemClock()
+        self.listeners = Listeners()
+        self.frames: dict[AgentId, Frame] = {}
+        self._activating: dict[AgentId, asyncio.Task[Frame]] = {}
+        self._ready: deque[Frame] = deque()
+        self._pumping = False
+        self._closed = False
+        self._executor = FunctionExecutor()
+        self._pages = PageWriter(stores)
+        self._timers = Timers(self.clock, self._wake)
+        self._performer = Performer(
+            stores=stores,
+            workshop=workshop,
+            executor=self._executor,
+            router=router,
+            clock=self.clock,
+            listeners=self.listeners,
+            pages=self._pages,
+            timers=self._timers,
+            feed=self.feed,
+            snapshot=self._snapshot,
+        )
+        self.committer = Committer(stores, self._performer.perform, self._fail, self._pages.drain)
+
+    # --- agents
+
+    async def frame(self, agent: AgentId) -> Frame:
+        """The agent's frame, activating it if it is not resident.
+
+        Raises ``UnknownAgent``, ``StoreCorrupt``, ``StoreUnavailable``.
+        """
+        frame = self.frames.get(agent)
+        if frame is not None:
+            return frame
+        if self._closed:
+            raise StoreUnavailable("this host is stopping")
+        task = self._activating.get(agent)
+        if task is None:
+            task = self._activating[agent] = asyncio.get_running_loop().create_task(self._activate(agent))
+            task.add_done_callback(lambda _: self._activating.pop(agent, None))
+        return await asyncio.shield(task)
+
+    async def _activate(self, agent: AgentId) -> Frame:
+        activation = await self._stores.activate(agent)
+        revived = self.workshop.revive(activation)
+        frame = Frame(revived.state, revived.functions, activation.epoch, revived.next_seq)
+        self.frames[agent] = frame
+        for seq, effect in revived.redo:
+            self._performer.perform(frame, seq, effect)
+        if activation.snapshot is not None or activation.records:
+            self.feed(frame, ev.Recovered(self.clock.now_ms(), activation.epoch))
+        return frame
+
+    async def release(self, agents: Sequence[AgentId]) -> None:
+        """Save snapshots of resident agents and give up their frames.  Calls under way are broken off: the
+        next activation asks for them again."""
+        frames = [self.frames[agent] for agent in agents if agent in self.frames]
+        for frame in frames:
+            self.committer.snapshot_due(frame)
+        await self.committer.settled()
+        for frame in frames:
+            if self.frames.get(frame.id) is frame:
+                del self.frames[frame.id]
+            frame.break_off(StaleEpoch(f"{frame.id} was released"))
+
+    # --- interrupts
+
+    async def deliver(self, agent: AgentId, interrupt: Interrupt) -> Receipt:
+        """Hand an interrupt to an agent; returns when its acceptance is durable, or it was refused.
+
+        Raises what :meth:`frame` raises, and ``StoreError`` when the acceptance could not be recorded.
+        """
+        frame = self.frames.get(agent) or await self.frame(agent)
+        future = self.listeners.receipt(agent, interrupt.id)
+        self.feed(frame, ev.InterruptArrived(self.clock.now_ms(), interrupt))
+        return await future
+
+    def feed(self, frame: Frame, event: ev.Event) -> None:
+        """Queue an event for a frame; it is handled on a later turn of the loop."""
+        if frame.broken is not None:
+            return
+        frame.inbox.append(event)
+        if not frame.is_ready:
+            frame.is_ready = True
+            self._ready.append(frame)
+            if not self._pumping:
+                self._pumping = True
+                asyncio.get_running_loop().call_soon(self._pump)
+
+    def _pump(self) -> None:
+        for _ in range(EVENTS_A_TURN):
+            if not self._ready:
+                break
+            frame = self._ready.popleft()
+            frame.is_ready = False
+            if frame.inbox:
+                self._handle(frame, frame.inbox.popleft())
+            if frame.inbox and not frame.is_ready:
+                frame.is_ready = True
+                self._ready.append(frame)
+        self._pumping = bool(self._ready)
+        if self._pumping:
+            asyncio.get_running_loop().call_soon(self._pump)
+
+    def _handle(self, frame: Frame, event: ev.Event) -> None:
+        try:
+            effects = frame.handle(event)
+        except (InternalError, AssertionError) as error:
+            log.error("agent_broken", agent=frame.id, problem=str(error))
+            problem = error if isinstance(error, PagefaultError) else InternalError(f"{frame.id}: {error}")
+            self._fail(frame, problem)
+            return
+        self.committer.due(frame)
+        for effect in effects:
+            if not effect.gated:
+                self._performer.perform(frame, 0, effect)
+
+    def _wake(self, agent: AgentId) -> None:
+        frame = self.frames.get(agent)
+        if frame is not None:
+            self.feed(frame, ev.ClockAdvanced(self.clock.now_ms()))
+
+    def _snapshot(self, frame: Frame) -> None:
+        self.committer.snapshot_due(frame)
+
+    def _fail(self, frame: Frame, error: Exception) -> None:
+        """This activation cannot go on; the agent's journal is as it was, so a new one can."""
+        if isinstance(error, StaleEpoch):
+            log.warning("activation_lost", agent=frame.id, epoch=frame.epoch)
+        frame.break_off(error)
+        if self.frames.get(frame.id) is frame:
+            del self.frames[frame.id]
+        self.listeners.fail(frame.id, error)
+
+    # --- looking in, stopping
+
+    async def inspect(self, agent: AgentId) -> Inspection:
+        """The agent as it is now; a hibernated one is activated."""
+        frame = await self.frame(agent)
+        return inspect(frame)
+
+    async def idle(self) -> None:
+        """Return when no resident agent has anything under way."""
+        while any(not frame.is_at_rest for frame in self.frames.values()) or self._ready:
+            await self.committer.settled()
+            await asyncio.sleep(0.001)
+
+    async def close(self) -> None:
+        """Save everything and stop: agents come back with the same context and mailbox."""
+        self._closed = True
+        for task in list(self._activating.values()):
+            await asyncio.gather(task, return_exceptions=True)
+        await self._timers.close()
+        self.listeners.close()
+        try:
+            await self.release(list(self.frames))
+            await self._pages.close()
+        finally:
+            self._executor.close()
+            await self.workshop.close()
+

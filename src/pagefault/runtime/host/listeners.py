@@ -1,0 +1,119 @@
+"""Who waits for what: receipts, answers and streams of one host.  All bounded."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator
+
+from pagefault.runtime.host.records import Answer, Receipt, Step
+from pagefault.runtime.values import AgentId, InterruptId
+
+STEPS_WAITING_MAX = 10_000
+"""A stream that is read too slowly loses its oldest steps, and says how many."""
+
+
+class Stream:
+    """Steps of one agent (or of all), as they happen; iterate over it, and ``close`` it."""
+
+    def __init__(self, listeners: Listeners, agent: AgentId | None) -> None:
+        self._listeners = listeners
+        self._agent = agent
+        self._queue: asyncio.Queue[Step | None] = asyncio.Queue(STEPS_WAITING_MAX)
+        self.lost = 0
+
+    def put(self, step: Step | None) -> None:
+        if self._queue.full():
+            self._queue.get_nowait()
+            self.lost += 1
+        self._queue.put_nowait(step)
+
+    def close(self) -> None:
+        self._listeners.remove(self._agent, self)
+        self.put(None)
+
+    async def __aiter__(self) -> AsyncIterator[Step]:
+        while (step := await self._queue.get()) is not None:
+            yield step
+
+
+class Listeners:
+    """Futures for receipts and answers by interrupt, streams by agent."""
+
+    def __init__(self) -> None:
+        self._receipts: dict[tuple[AgentId, InterruptId], list[asyncio.Future[Receipt]]] = {}
+        self._answers: dict[tuple[AgentId, InterruptId], asyncio.Future[Answer]] = {}
+        self._said: dict[tuple[AgentId, InterruptId], list[str]] = {}
+        self._streams: dict[AgentId | None, list[Stream]] = defaultdict(list)
+
+    # --- receipts
+
+    def receipt(self, agent: AgentId, interrupt_id: InterruptId) -> asyncio.Future[Receipt]:
+        future: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
+        self._receipts.setdefault((agent, interrupt_id), []).append(future)
+        return future
+
+    def give_receipt(self, agent: AgentId, interrupt_id: InterruptId, receipt: Receipt) -> None:
+        for future in self._receipts.pop((agent, interrupt_id), ()):
+            if not future.done():
+                future.set_result(receipt)
+
+    # --- answers
+
+    def answer(self, agent: AgentId, interrupt_id: InterruptId) -> asyncio.Future[Answer]:
+        """The answer to an interrupt; ask for it before sending the interrupt."""
+        future = self._answers.get((agent, interrupt_id))
+        if future is None:
+            future = asyncio.get_running_loop().create_future()
+            self._answers[agent, interrupt_id] = future
+        return future
+
+    def drop_answer(self, agent: AgentId, interrupt_id: InterruptId) -> None:
+        """Nobody waits any more."""
+        self._answers.pop((agent, interrupt_id), None)
+        self._said.pop((agent, interrupt_id), None)
+
+    def say(self, agent: AgentId, interrupt_id: InterruptId, text: str) -> None:
+        if (agent, interrupt_id) in self._answers:
+            self._said.setdefault((agent, interrupt_id), []).append(text)
+
+    def end(self, agent: AgentId, interrupt_id: InterruptId, outcome: str, steps: int, message: str) -> None:
+        future = self._answers.pop((agent, interrupt_id), None)
+        said = self._said.pop((agent, interrupt_id), [])
+        if future is not None and not future.done():
+            future.set_result(Answer("\n".join(said), outcome, steps, message))
+
+    def fail(self, agent: AgentId, error: Exception) -> None:
+        """Everybody who waits for this agent gets the error."""
+        for table in (self._receipts, self._answers):
+            for key in [key for key in table if key[0] == agent]:
+                waiting = table.pop(key)
+                for future in waiting if isinstance(waiting, list) else [waiting]:
+                    if not future.done():
+                        future.set_exception(error)
+
+    # --- streams
+
+    def stream(self, agent: AgentId | None) -> Stream:
+        stream = Stream(self, agent)
+        self._streams[agent].append(stream)
+        return stream
+
+    def remove(self, agent: AgentId | None, stream: Stream) -> None:
+        streams = self._streams.get(agent, [])
+        if stream in streams:
+            streams.remove(stream)
+        if not streams:
+            self._streams.pop(agent, None)
+
+    def is_watched(self, agent: AgentId) -> bool:
+        return bool(self._streams) and (agent in self._streams or None in self._streams)
+
+    def show(self, step: Step) -> None:
+        for stream in (*self._streams.get(step.agent, ()), *self._streams.get(None, ())):
+            stream.put(step)
+
+    def close(self) -> None:
+        for streams in list(self._streams.values()):
+            for stream in list(streams):
+                stream.close()

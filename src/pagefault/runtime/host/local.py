@@ -1,0 +1,215 @@
+"""Local: a fleet in one process, without Ray.  The same methods as :class:`pagefault.cluster.api.Cluster`."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from pagefault.runtime.errors import ConfigError, UsageError
+from pagefault.runtime.functions.registry import Registry
+from pagefault.runtime.host.clock import Clock
+from pagefault.runtime.host.config import Agent
+from pagefault.runtime.host.fleet import ASK_TIMEOUT_S, AgentRef, as_interrupt, check_receipt, text_of
+from pagefault.runtime.host.host import Host
+from pagefault.runtime.host.local_router import LocalRouter
+from pagefault.runtime.host.processors import processor_for
+from pagefault.runtime.host.records import Answer, Inspection, Step, encode_definition
+from pagefault.runtime.host.thread_stores import ThreadStores
+from pagefault.runtime.host.workshop import Workshop
+from pagefault.runtime.models.tokens import BpeTokenCounter
+from pagefault.runtime.values import AgentId, Interrupt, InterruptId
+
+REGISTER_BATCH = 1000
+
+
+class Local:
+    """Agents in this process, with their journal and archive in ``folder``.
+
+    Use it as an asynchronous context manager.  ``folder`` is made if absent, and opened again it has the
+    agents that were in it, with the same context and mailbox; without one the fleet is forgotten at the
+    end.  ``functions`` are the program's own, decorated with :func:`pagefault.function`.  ``durability``:
+    ``sync`` survives a power cut, ``async`` only the death of the process.  ``embedder``: ``wordllama``,
+    ``hash`` or ``openai:MODEL``.
+
+    Raises (on entering) :class:`~pagefault.runtime.errors.StoreUnavailable` when the folder cannot be used.
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str] | None = None,
+        *,
+        functions: Iterable[Callable[..., Any]] = (),
+        durability: str = "sync",
+        embedder: str = "wordllama",
+        clock: Clock | None = None,
+    ) -> None:
+        self._temporary = folder is None
+        self._folder = Path(folder) if folder is not None else None
+        self._durability = durability
+        self._embedder = embedder
+        self._clock = clock
+        self._registry = Registry()
+        for function in functions:
+            self._registry.add(function)
+        self._numbers = itertools.count(1)
+        self._token = os.urandom(6).hex()
+        self._host: Host | None = None
+        self._stores: ThreadStores | None = None
+        self._router: LocalRouter | None = None
+
+    @property
+    def folder(self) -> Path:
+        if self._folder is None:
+            raise UsageError("Local is not open yet: use `async with Local(...) as fleet:`")
+        return self._folder
+
+    @property
+    def host(self) -> Host:
+        """The host behind this fleet, for tests and tools."""
+        if self._host is None:
+            raise UsageError("Local is not open: use `async with Local(...) as fleet:`")
+        return self._host
+
+    async def __aenter__(self) -> Self:
+        if self._host is not None:
+            raise UsageError("this Local is open already")
+        if self._folder is None:
+            self._folder = Path(tempfile.mkdtemp(prefix="pagefault-"))
+        try:
+            self._stores = await asyncio.to_thread(
+                ThreadStores.open, self._folder, durability=self._durability, embedder=self._embedder
+            )
+        except BaseException:
+            self._forget()
+            raise
+        self._router = LocalRouter()
+        workshop = Workshop(self._registry, BpeTokenCounter(), processor_for)
+        self._host = Host(self._stores, workshop, self._router, self._clock)
+        self._router.host = self._host
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def stop(self) -> None:
+        """Save every agent and close the stores.  Safe to call twice."""
+        host, stores, self._host, self._stores = self._host, self._stores, None, None
+        try:
+            if self._router is not None:
+                await self._router.close()
+            if host is not None:
+                await host.close()
+        finally:
+            if stores is not None:
+                await stores.close()
+            self._forget()
+
+    def _forget(self) -> None:
+        if self._temporary and self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+
+    # --- agents
+
+    async def spawn(self, agent: Agent) -> AgentRef:
+        """Make an agent, or take up the one of that name if its description is the same.
+
+        Raises :class:`~pagefault.runtime.errors.ConfigError`,
+        :class:`~pagefault.runtime.errors.UnknownName` or
+        :class:`~pagefault.runtime.errors.AgentExists`; then nothing was made.
+        """
+        return (await self.spawn_many([agent]))[0]
+
+    async def spawn_many(self, agents: Iterable[Agent]) -> list[AgentRef]:
+        """Make many agents at once: much faster than one by one, and no frame is taken before they are spoken to."""
+        host, stores = self.host, self._stores
+        assert stores is not None
+        refs = []
+        tried: set[bytes] = set()
+        batch: list[tuple[AgentId, bytes]] = []
+        for agent in agents:
+            definition = agent.definition()
+            data = encode_definition(definition)
+            if data not in tried:
+                host.workshop.try_out(definition)
+                tried.add(data)
+            batch.append((definition.id, data))
+            refs.append(AgentRef(self, definition.id))
+        for start in range(0, len(batch), REGISTER_BATCH):
+            await stores.register(batch[start : start + REGISTER_BATCH])
+        return refs
+
+    def agent(self, name: str) -> AgentRef:
+        """A reference to an agent that is there already."""
+        return AgentRef(self, AgentId(name))
+
+    async def agents(self, prefix: str = "") -> list[AgentId]:
+        """The names of all agents of this fleet, in order."""
+        assert self._stores is not None
+        return await self._stores.agents(prefix)
+
+    # --- interrupts
+
+    def _interrupt(self, message: str | Interrupt) -> Interrupt:
+        return as_interrupt(message, f"user-{self._token}-{next(self._numbers)}", self.host.clock.now_ms())
+
+    async def send(self, agent: AgentId | str, message: str | Interrupt) -> InterruptId:
+        """Send a user's message, or any interrupt; returns when its acceptance is durable.
+
+        Raises :class:`~pagefault.runtime.errors.Overloaded` (send again later, with the same interrupt),
+        :class:`~pagefault.runtime.errors.AgentFailed` (refused for good),
+        :class:`~pagefault.runtime.errors.UnknownAgent`, or a
+        :class:`~pagefault.runtime.errors.StoreError`.
+        """
+        interrupt = self._interrupt(message)
+        check_receipt(agent, await self.host.deliver(AgentId(agent), interrupt))
+        return interrupt.id
+
+    async def ask(self, agent: AgentId | str, message: str | Interrupt, timeout_s: float = ASK_TIMEOUT_S) -> str:
+        """Send and wait for what the agent says while it handles this interrupt.
+
+        Returns the texts of its ``send_message`` calls, one a line; an empty string if it said nothing.
+        Raises what :meth:`send` raises; :class:`~pagefault.runtime.errors.AgentFailed` when the chain failed
+        before it said anything; ``TimeoutError`` after ``timeout_s`` (the agent goes on).
+        """
+        answer = await self.answer(agent, message, timeout_s)
+        return text_of(agent, answer)
+
+    async def answer(
+        self, agent: AgentId | str, message: str | Interrupt, timeout_s: float = ASK_TIMEOUT_S
+    ) -> Answer:
+        """Like :meth:`ask`, with how the chain ended and how many steps it took; a failed chain does not raise."""
+        host, name, interrupt = self.host, AgentId(agent), self._interrupt(message)
+        future = host.listeners.answer(name, interrupt.id)
+        try:
+            async with asyncio.timeout(timeout_s):
+                check_receipt(agent, await host.deliver(name, interrupt))
+                return await future
+        finally:
+            host.listeners.drop_answer(name, interrupt.id)
+
+    async def stream(self, agent: AgentId | str | None = None) -> AsyncIterator[Step]:
+        """Steps as they happen, of one agent or of all; until the fleet stops or the iteration is closed."""
+        stream = self.host.listeners.stream(None if agent is None else AgentId(agent))
+        try:
+            async for step in stream:
+                yield step
+        finally:
+            stream.close()
+
+    async def inspect(self, agent: AgentId | str) -> Inspection:
+        """The agent's context, page by page, with what each costs and why it is there."""
+        return await self.host.inspect(AgentId(agent))
+
+    async def idle(self) -> None:
+        """Return when no agent has anything under way."""
+        await self.host.idle()

@@ -1,0 +1,238 @@
+"""Performs the effects of kernels: model calls, functions, searches, and what goes to others.
+
+Each call runs as a task whose end, of whatever kind, becomes an event; nothing else comes back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import structlog
+
+from pagefault.runtime.errors import (
+    ModelBusy,
+    ModelError,
+    ModelMalformed,
+    ModelOverflow,
+    ModelRefused,
+    PagefaultError,
+    StoreError,
+)
+from pagefault.runtime.functions.definition import CallContext
+from pagefault.runtime.functions.executor import FunctionExecutor
+from pagefault.runtime.host.clock import Clock
+from pagefault.runtime.host.frame import Frame
+from pagefault.runtime.host.listeners import Listeners
+from pagefault.runtime.host.pages_out import PageWriter
+from pagefault.runtime.host.records import Receipt, Step
+from pagefault.runtime.host.services import Router, Stores
+from pagefault.runtime.host.timers import Timers
+from pagefault.runtime.host.workshop import Workshop
+from pagefault.runtime.kernel import effects as fx
+from pagefault.runtime.kernel import events as ev
+from pagefault.runtime.models.protocols import Processor
+from pagefault.runtime.values import CallId, Effect, ModelReply
+
+log = structlog.get_logger(__name__)
+
+_REASONS: tuple[tuple[type[ModelError], str], ...] = (
+    (ModelOverflow, "overflow"),
+    (ModelRefused, "refused"),
+    (ModelBusy, "busy"),
+    (ModelMalformed, "malformed"),
+)
+
+
+class Performer:
+    """Does for one host what its kernels ask."""
+
+    def __init__(
+        self,
+        *,
+        stores: Stores,
+        workshop: Workshop,
+        executor: FunctionExecutor,
+        router: Router,
+        clock: Clock,
+        listeners: Listeners,
+        pages: PageWriter,
+        timers: Timers,
+        feed: Callable[[Frame, ev.Event], None],
+        snapshot: Callable[[Frame], None],
+    ) -> None:
+        self._stores = stores
+        self._workshop = workshop
+        self._executor = executor
+        self._router = router
+        self._clock = clock
+        self._listeners = listeners
+        self._pages = pages
+        self._timers = timers
+        self._feed = feed
+        self._snapshot = snapshot
+        self._table: dict[type[Any], Callable[[Frame, int, Any], None]] = {
+            fx.CallModel: self._call_model,
+            fx.Summarize: self._summarize,
+            fx.CancelCall: self._cancel_call,
+            fx.RunFunction: self._run_function,
+            fx.SearchArchive: self._search,
+            fx.LoadPages: self._load,
+            fx.StorePages: lambda frame, seq, effect: self._pages.add(frame.owner, effect.pages, seq),
+            fx.ForgetPages: lambda frame, _, effect: self._pages.forget(frame.owner, effect.page_ids),
+            fx.Accept: self._accept,
+            fx.Reject: self._reject,
+            fx.Send: lambda frame, _, effect: self._router.route(frame.id, effect.to, effect.interrupt),
+            fx.Deliver: self._deliver,
+            fx.SetTimer: lambda frame, _, effect: self._timers.add(frame.id, effect.at_ms),
+            fx.ChainEnded: self._chain_ended,
+            fx.Notice: self._notice,
+            fx.TakeSnapshot: lambda frame, _seq, _effect: self._snapshot(frame),
+        }
+
+    def perform(self, frame: Frame, seq: int, effect: fx.AnyEffect) -> None:
+        """Do, or begin to do, one effect; ``seq`` is the journal's number of the event that caused it."""
+        self._table[type(effect)](frame, seq, effect)
+
+    # --- calls that end in an event
+
+    def _start(self, frame: Frame, call_id: CallId, work: Coroutine[Any, Any, ev.Event]) -> None:
+        task = asyncio.get_running_loop().create_task(self._ending(frame, call_id, work))
+        frame.tasks[call_id] = task
+
+    async def _ending(self, frame: Frame, call_id: CallId, work: Coroutine[Any, Any, ev.Event]) -> None:
+        try:
+            event = await work
+        except asyncio.CancelledError:
+            if frame.broken is not None:
+                raise
+            event = ev.Cancelled(self._clock.now_ms(), call_id)
+        finally:
+            frame.tasks.pop(call_id, None)
+        self._feed(frame, event)
+
+    def _cancel_call(self, frame: Frame, _seq: int, effect: fx.CancelCall) -> None:
+        task = frame.tasks.get(effect.call_id)
+        if task is not None:
+            task.cancel()
+        elif not any(getattr(event, "call_id", "") == effect.call_id for event in frame.inbox):
+            self._feed(frame, ev.Cancelled(self._clock.now_ms(), effect.call_id))  # it never began
+
+    def _call_model(self, frame: Frame, _seq: int, effect: fx.CallModel) -> None:
+        processor = self._workshop.processor(frame.state.definition.model)
+        at_once = getattr(processor, "reply_now", None)
+        if at_once is not None:
+            reply = self._reply_now(processor, at_once, effect)
+            if reply is not None:
+                self._feed(frame, reply)
+                return
+        self._start(frame, effect.call_id, self._model(processor, effect))
+
+    def _reply_now(self, processor: Processor, at_once: Callable[..., ModelReply | None], effect: fx.CallModel) -> ev.Event | None:
+        """A processor that need not wait (a scripted mind without latency) answers without a task."""
+        try:
+            reply = at_once(effect.request)
+        except ModelError as error:
+            return self._model_failed(effect.call_id, processor, error)
+        return None if reply is None else ev.ModelReplied(self._clock.now_ms(), effect.call_id, reply)
+
+    async def _model(self, processor: Processor, effect: fx.CallModel) -> ev.Event:
+        try:
+            reply = await processor.reply(effect.request)
+        except ModelError as error:
+            return self._model_failed(effect.call_id, processor, error)
+        return ev.ModelReplied(self._clock.now_ms(), effect.call_id, reply)
+
+    def _model_failed(self, call_id: CallId, processor: Processor, error: ModelError) -> ev.ModelFailed:
+        reason = next((name for kind, name in _REASONS if isinstance(error, kind)), "unavailable")
+        log.warning("model_failed", processor=processor.name, reason=reason, problem=str(error))
+        return ev.ModelFailed(self._clock.now_ms(), call_id, reason, str(error), error.attempts)
+
+    def _summarize(self, frame: Frame, _seq: int, effect: fx.Summarize) -> None:
+        definition = frame.state.definition
+        processor = self._workshop.processor(definition.summarizer or definition.model)
+        self._start(frame, effect.call_id, self._summary(processor, effect))
+
+    async def _summary(self, processor: Processor, effect: fx.Summarize) -> ev.Event:
+        try:
+            reply = await processor.reply(effect.request)
+        except ModelError as error:
+            log.warning("summary_failed", processor=processor.name, problem=str(error))
+            return ev.SummaryFailed(self._clock.now_ms(), effect.call_id, str(error))
+        return ev.SummaryReady(self._clock.now_ms(), effect.call_id, reply.text, reply.usage)
+
+    def _run_function(self, frame: Frame, _seq: int, effect: fx.RunFunction) -> None:
+        self._start(frame, effect.call_id, self._function(frame, effect))
+
+    async def _function(self, frame: Frame, effect: fx.RunFunction) -> ev.Event:
+        context = CallContext(frame.id, effect.call_id, effect.cause)
+        try:
+            definition = frame.functions.definition(effect.name)
+            status, text = await self._executor.run_function(definition, effect.arguments, context)
+        except PagefaultError as error:
+            status, text = "failed", str(error)
+        except asyncio.CancelledError:
+            if effect.effect is not Effect.ONCE or frame.broken is not None:
+                raise
+            status, text = "unknown", ""  # it may have happened: that must stay in memory
+        return ev.FunctionReturned(self._clock.now_ms(), effect.call_id, status, text)
+
+    def _search(self, frame: Frame, _seq: int, effect: fx.SearchArchive) -> None:
+        self._start(frame, effect.call_id, self._searched(frame, effect))
+
+    async def _searched(self, frame: Frame, effect: fx.SearchArchive) -> ev.Event:
+        try:
+            await frame.committed()  # an agent finds what it has just written
+            await self._pages.hand_over()
+            result = await self._stores.search(frame.owner, effect.query)
+        except StoreError as error:
+            return ev.SearchReturned(self._clock.now_ms(), effect.call_id, None, str(error))
+        return ev.SearchReturned(self._clock.now_ms(), effect.call_id, result)
+
+    def _load(self, frame: Frame, _seq: int, effect: fx.LoadPages) -> None:
+        self._start(frame, effect.call_id, self._loaded(frame, effect))
+
+    async def _loaded(self, frame: Frame, effect: fx.LoadPages) -> ev.Event:
+        wanted = effect.page_ids + effect.companions
+        try:
+            await frame.committed()
+            await self._pages.hand_over()
+            pages = await self._stores.load(frame.owner, wanted)
+        except StoreError as error:
+            return ev.PagesLoaded(self._clock.now_ms(), effect.call_id, (), problem=str(error))
+        found = {page.id for page in pages}
+        missing = tuple(page_id for page_id in effect.page_ids if page_id not in found)
+        return ev.PagesLoaded(self._clock.now_ms(), effect.call_id, tuple(pages), missing)
+
+    # --- what goes to others
+
+    def _accept(self, frame: Frame, _seq: int, effect: fx.Accept) -> None:
+        self._listeners.give_receipt(frame.id, effect.cause, Receipt(True, effect.duplicate))
+
+    def _reject(self, frame: Frame, _seq: int, effect: fx.Reject) -> None:
+        receipt = Receipt(False, reason=effect.reason, retry_after_ms=effect.retry_after_ms)
+        self._listeners.give_receipt(frame.id, effect.cause, receipt)
+
+    def _deliver(self, frame: Frame, _seq: int, effect: fx.Deliver) -> None:
+        self._listeners.say(frame.id, effect.cause, effect.text)
+        self._show(frame, effect.cause, "message", effect.text)
+
+    def _chain_ended(self, frame: Frame, _seq: int, effect: fx.ChainEnded) -> None:
+        self._listeners.end(frame.id, effect.cause, effect.outcome, effect.steps, effect.message)
+        if effect.outcome not in ("yielded", "coalesced", "cancelled", "killed"):
+            log.info("chain_ended", agent=frame.id, cause=effect.cause, outcome=effect.outcome, message=effect.message)
+        self._show(frame, effect.cause, "ended", effect.outcome, value=effect.steps)
+
+    def _notice(self, frame: Frame, _seq: int, effect: fx.Notice) -> None:
+        if effect.name == "policy_failed":
+            log.error("policy_failed", agent=frame.id, problem=effect.text)
+        if self._listeners.is_watched(frame.id):
+            step = Step(
+                frame.id, effect.cause, effect.name, effect.text, effect.page_ids, effect.value, self._clock.now_ms()
+            )
+            self._listeners.show(step)
+
+    def _show(self, frame: Frame, cause: str, kind: str, text: str, value: int = 0) -> None:
+        if self._listeners.is_watched(frame.id):
+            self._listeners.show(Step(frame.id, cause, kind, text, (), value, self._clock.now_ms()))

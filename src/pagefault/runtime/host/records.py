@@ -1,0 +1,141 @@
+"""How hosts write definitions, events, snapshots and inspections: one codec for all of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pagefault.runtime.errors import StoreCorrupt
+from pagefault.runtime.kernel.agent import SNAPSHOT_TYPES
+from pagefault.runtime.kernel.events import EVENT_TYPES, Event
+from pagefault.runtime.kernel.settings import (
+    AgentDefinition,
+    ChainSettings,
+    ContextSettings,
+    MailboxSettings,
+    ModelSettings,
+    PolicySettings,
+)
+from pagefault.runtime.store.codec import TAGS, Codec
+from pagefault.runtime.values import AgentId, Message, PageId
+
+
+@dataclass(frozen=True, slots=True)
+class PageState:
+    """A page of the context, as :class:`Inspection` shows it."""
+
+    id: PageId
+    kind: str
+    author: str
+    tokens: int
+    fidelity: str
+    pinned: bool
+    created_ms: int
+    refs: tuple[PageId, ...]
+    explanation: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """An agent seen from outside: what it does, what it remembers, what it has cost.
+
+    ``tokens`` is what would be sent now, of ``prompt_limit``; ``statistics`` are the kernel's counters by
+    name; ``messages`` is the context exactly as a processor would get it; ``story`` the last transitions.
+    """
+
+    agent: AgentId
+    phase: str
+    epoch: int
+    records: int
+    tokens: int
+    prompt_limit: int
+    fixed_tokens: int
+    summary: str
+    blocks: tuple[tuple[str, str], ...]
+    pages: tuple[PageState, ...]
+    waiting: int
+    suspended: int
+    parked: int
+    statistics: dict[str, int]
+    messages: tuple[Message, ...]
+    digest: str
+    story: str
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Something an agent did, as it happened.
+
+    ``kind`` is the name of a notice (:data:`pagefault.runtime.kernel.effects.NOTICES`), ``message`` (the
+    agent said ``text``) or ``ended`` (``text`` is the chain's outcome).
+    """
+
+    agent: AgentId
+    cause: str
+    kind: str
+    text: str = ""
+    page_ids: tuple[PageId, ...] = ()
+    value: int = 0
+    at_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of a sent interrupt: accepted (``duplicate`` if it had been before), or not and why."""
+
+    accepted: bool
+    duplicate: bool = False
+    reason: str = ""
+    retry_after_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a chain said to whoever began it, and how it ended."""
+
+    text: str
+    outcome: str
+    steps: int
+    message: str = ""
+
+
+_SNAPSHOT_TAGS = {f"s_{cls.__name__.lower()}": cls for cls in SNAPSHOT_TYPES if cls not in TAGS.values()}
+CODEC = Codec(
+    {
+        **TAGS,
+        **_SNAPSHOT_TAGS,
+        "definition": AgentDefinition,
+        "model_settings": ModelSettings,
+        "policy_settings": PolicySettings,
+        "context_settings": ContextSettings,
+        "mailbox_settings": MailboxSettings,
+        "chain_settings": ChainSettings,
+        "page_state": PageState,
+        "inspection": Inspection,
+        "step": Step,
+        "receipt": Receipt,
+        "answer": Answer,
+    }
+)
+
+
+def encode_definition(definition: AgentDefinition) -> bytes:
+    """Record 0 of a journal.  The id is left out, so that agents made alike share one stored definition."""
+    return CODEC.encode(replace(definition, id=AgentId("")))
+
+
+def decode_definition(agent: AgentId, data: bytes) -> AgentDefinition:
+    """Raises :class:`~pagefault.runtime.errors.StoreCorrupt` when the bytes are something else."""
+    definition = CODEC.decode(data)
+    if not isinstance(definition, AgentDefinition):
+        raise StoreCorrupt(f"{agent}: its definition is stored as {type(definition).__name__}")
+    return replace(definition, id=agent)
+
+
+def decode_event(agent: AgentId, data: bytes) -> Event:
+    """Raises :class:`~pagefault.runtime.errors.StoreCorrupt` when the bytes are something else."""
+    event: Any = CODEC.decode(data)
+    if not isinstance(event, EVENT_TYPES):
+        raise StoreCorrupt(f"{agent}: a record of its journal is a {type(event).__name__}, not an event")
+    return event

@@ -1,0 +1,48 @@
+"""What a host needs from outside: stores that answer asynchronously, and a way to other agents."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from pagefault.runtime.store.protocols import Activation, Append
+from pagefault.runtime.values import AgentId, ArchiveQuery, Interrupt, Page, PageId, SearchResult
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose memory is read or written: always taken from the agent's definition, never from a call."""
+
+    tenant: str
+    agent: AgentId
+    spaces: tuple[str, ...] = ()
+
+
+class Stores(Protocol):
+    """Journal and archive as hosts use them; the work happens in a thread or in another process."""
+
+    async def register(self, agents: Sequence[tuple[AgentId, bytes]]) -> int: ...
+    async def activate(self, agent: AgentId) -> Activation: ...
+    async def append(self, group: Sequence[Append]) -> list[Exception | None]: ...
+    async def records(self, agent: AgentId, after_seq: int = 0) -> list[tuple[int, bytes]]: ...
+    async def agents(self, prefix: str = "") -> list[AgentId]: ...
+    async def write_pages(self, pages: Sequence[tuple[Owner, Page, int]]) -> None:
+        """Queue pages for the archive, with the journal's number of the event that made each; what is
+        queued is found by later searches."""
+
+    async def forget(self, owner: Owner, page_ids: Sequence[PageId]) -> None: ...
+    async def flush(self) -> None:
+        """Return when everything queued is in the archive."""
+
+    async def search(self, owner: Owner, query: ArchiveQuery) -> SearchResult: ...
+    async def load(self, owner: Owner, page_ids: Sequence[PageId]) -> list[Page]: ...
+    async def close(self) -> None: ...
+
+
+class Router(Protocol):
+    """Brings an interrupt to another agent, wherever that is."""
+
+    def route(self, sender: AgentId, to: AgentId, interrupt: Interrupt) -> None:
+        """Return at once; keep trying until it is accepted, refused for good, or too late.  A sender that
+        waits for a reply gets a failed one if it cannot be delivered."""

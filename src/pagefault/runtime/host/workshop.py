@@ -1,0 +1,104 @@
+"""Makes kernels from definitions, and brings stored ones back.
+
+A workshop holds what agents of one process share: the token counter, function tables, processors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pagefault.policies.contract import PolicyError
+from pagefault.policies.registry import UnknownPolicy, make_fetch, make_policy, make_write_back
+from pagefault.runtime.errors import ConfigError, StoreCorrupt, UnknownName
+from pagefault.runtime.functions.registry import AgentFunctions, Registry
+from pagefault.runtime.host.records import CODEC, decode_definition, decode_event
+from pagefault.runtime.kernel.agent import AgentState
+from pagefault.runtime.kernel.effects import AnyEffect, ForgetPages, Send, StorePages
+from pagefault.runtime.kernel.functions import TokenCounter
+from pagefault.runtime.kernel.settings import AgentDefinition, ModelSettings
+from pagefault.runtime.models.protocols import Processor
+from pagefault.runtime.store.protocols import Activation
+
+MakeProcessor = Callable[[ModelSettings], Processor]
+
+
+@dataclass(slots=True)
+class Revived:
+    """An agent brought back: its kernel, its functions, and the effects of its tail that must be sure to
+    have happened (each can be done twice without harm), with the journal's number of their event."""
+
+    state: AgentState
+    functions: AgentFunctions
+    next_seq: int
+    redo: list[tuple[int, AnyEffect]]
+
+
+class Workshop:
+    """Shared parts, and how to put an agent together from them."""
+
+    def __init__(self, registry: Registry, counter: TokenCounter, make_processor: MakeProcessor) -> None:
+        self.registry = registry
+        self.counter = counter
+        self._make_processor = make_processor
+        self._processors: dict[ModelSettings, Processor] = {}
+
+    def processor(self, settings: ModelSettings) -> Processor:
+        """The processor of these settings, shared by all agents that have them."""
+        processor = self._processors.get(settings)
+        if processor is None:
+            processor = self._processors[settings] = self._make_processor(settings)
+        return processor
+
+    def functions(self, definition: AgentDefinition) -> AgentFunctions:
+        return self.registry.table(definition.functions)
+
+    def make(self, definition: AgentDefinition, functions: AgentFunctions | None = None) -> AgentState:
+        """A new kernel.
+
+        Raises :class:`~pagefault.runtime.errors.ConfigError` or
+        :class:`~pagefault.runtime.errors.UnknownName` for a definition that cannot work.
+        """
+        policies = definition.policies
+        try:
+            eviction = make_policy(policies.eviction, **dict(policies.eviction_parameters))
+            write_back = make_write_back(policies.write_back, **dict(policies.write_back_parameters))
+            fetch = make_fetch(policies.fetch, **dict(policies.fetch_parameters))
+        except UnknownPolicy as error:
+            raise UnknownName(str(error)) from error
+        except PolicyError as error:
+            raise ConfigError("policies", str(error), "what the policy's docstring says") from error
+        table = functions or self.functions(definition)
+        return AgentState(definition, self.counter, table, eviction, write_back, fetch)
+
+    def try_out(self, definition: AgentDefinition) -> None:
+        """Everything that can be wrong with a definition is found now: policies, functions, budget, model."""
+        self.make(definition)
+        self.processor(definition.model)
+        if definition.summarizer is not None:
+            self.processor(definition.summarizer)
+
+    def revive(self, activation: Activation) -> Revived:
+        """Snapshot and records become the agent that was; no effect of the past is performed here.
+
+        Raises :class:`~pagefault.runtime.errors.StoreCorrupt`.
+        """
+        definition = decode_definition(activation.agent, activation.definition)
+        functions = self.functions(definition)
+        state = self.make(definition, functions)
+        if activation.snapshot is not None:
+            snapshot = CODEC.decode(activation.snapshot)
+            if not isinstance(snapshot, dict):
+                raise StoreCorrupt(f"{activation.agent}: its snapshot is a {type(snapshot).__name__}")
+            state.load(snapshot)
+        redo: list[tuple[int, AnyEffect]] = []
+        for seq, record in enumerate(activation.records, activation.snapshot_seq + 1):
+            for effect in state.handle(decode_event(activation.agent, record)):
+                if isinstance(effect, StorePages | ForgetPages | Send):
+                    redo.append((seq, effect))
+        return Revived(state, functions, activation.next_seq, redo)
+
+    async def close(self) -> None:
+        for processor in self._processors.values():
+            await processor.close()
+        self._processors.clear()
