@@ -15,7 +15,13 @@ from pagefault.runtime.kernel import events as ev
 from pagefault.runtime.kernel.agent import AgentState
 from pagefault.runtime.kernel.functions import Block
 from pagefault.runtime.kernel.invariants import check
-from pagefault.runtime.kernel.settings import AgentDefinition, ChainSettings, ContextSettings, MailboxSettings, PolicySettings
+from pagefault.runtime.kernel.settings import (
+    AgentDefinition,
+    ChainSettings,
+    ContextSettings,
+    MailboxSettings,
+    PolicySettings,
+)
 from pagefault.runtime.values import (
     AgentId,
     CallId,
@@ -77,12 +83,27 @@ def definition(
     reply_tokens: int = 200,
     eviction: str = "fifo",
     write_back: str = "handle",
-    functions: tuple[str, ...] = ("send_message", "core_memory_append", "page_in", "page_out", "pin", "unpin", "launch",
-                                  "weigh", "conversation_search", "call_agent", "send_to_agent", "set_timer", "pause_heartbeats"),
+    functions: tuple[str, ...] = (
+        "send_message",
+        "core_memory_append",
+        "page_in",
+        "page_out",
+        "pin",
+        "unpin",
+        "launch",
+        "weigh",
+        "conversation_search",
+        "call_agent",
+        "send_to_agent",
+        "set_timer",
+        "pause_heartbeats",
+    ),
     system: str = "You are a test.",
     blocks: tuple[Block, ...] = (Block("human", "nothing yet", 200), Block("law", "never lie", 50, read_only=True)),
     chain: ChainSettings = ChainSettings(steps_max=12, snapshot_steps=5),
-    mailbox: MailboxSettings = MailboxSettings(interrupts_max=8, bytes_max=20_000, interrupt_bytes_max=12_000, remembered_ids=64),
+    mailbox: MailboxSettings = MailboxSettings(
+        interrupts_max=8, bytes_max=20_000, interrupt_bytes_max=12_000, remembered_ids=64
+    ),
     **context: Any,
 ) -> AgentDefinition:
     return AgentDefinition(
@@ -102,9 +123,9 @@ def new_agent(made: AgentDefinition) -> AgentState:
         made,
         WordCounter(),
         REGISTRY.table(made.functions, SystemSettings()),
-        make_policy(made.policies.eviction),
-        make_write_back(made.policies.write_back),
-        make_fetch(made.policies.fetch),
+        eviction=make_policy(made.policies.eviction),
+        write_back=make_write_back(made.policies.write_back),
+        fetch=make_fetch(made.policies.fetch),
     )
 
 
@@ -116,7 +137,9 @@ def call(name: str, heartbeat: bool | None = False, /, **arguments: Any) -> Func
 
 
 def reply(*calls: FunctionCall, text: str = "", prompt_tokens: int = 0) -> ModelReply:
-    return ModelReply(text=text, calls=calls, usage=Usage(prompt_tokens=prompt_tokens), finish="calls" if calls else "stop")
+    return ModelReply(
+        text=text, calls=calls, usage=Usage(prompt_tokens=prompt_tokens), finish="calls" if calls else "stop"
+    )
 
 
 def message(number: int | str, text: str = "hello", priority: Priority = Priority.USER, **fields: Any) -> Interrupt:
@@ -168,7 +191,9 @@ class Desk:
         return self.agent.outstanding.call_id
 
     def replies(self, *calls: FunctionCall, text: str = "", prompt_tokens: int = 0) -> list[fx.AnyEffect]:
-        return self.feed(ev.ModelReplied(self.tick(), self.call_id, reply(*calls, text=text, prompt_tokens=prompt_tokens)))
+        return self.feed(
+            ev.ModelReplied(self.tick(), self.call_id, reply(*calls, text=text, prompt_tokens=prompt_tokens))
+        )
 
     def returns(self, text: str = "done", status: str = "ok") -> list[fx.AnyEffect]:
         return self.feed(ev.FunctionReturned(self.tick(), self.call_id, status, text))

@@ -30,7 +30,11 @@ class Committer:
     """Commits frames of one host, and saves their snapshots."""
 
     def __init__(
-        self, stores: Stores, perform: Perform, fail: Callable[[Frame, Exception], None], flush: Callable[[], Awaitable[None]]
+        self,
+        stores: Stores,
+        perform: Perform,
+        fail: Callable[[Frame, Exception], None],
+        flush: Callable[[], Awaitable[None]],
     ) -> None:
         self._stores = stores
         self._perform = perform

@@ -98,7 +98,9 @@ class Agent(_Strict):
             tenant=self.tenant,
             spaces=self.spaces,
             model=ModelSettings(self.model, _options(self.model_options)),
-            summarizer=None if self.summarizer is None else ModelSettings(self.summarizer, _options(self.model_options)),
+            summarizer=None
+            if self.summarizer is None
+            else ModelSettings(self.summarizer, _options(self.model_options)),
             policies=PolicySettings(
                 eviction=self.policy,
                 eviction_parameters=tuple(self.policy_options.items()),

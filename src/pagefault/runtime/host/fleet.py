@@ -80,4 +80,3 @@ def text_of(agent: str, answer: Answer) -> str:
     if answer.text or answer.outcome == "yielded":
         return answer.text
     raise AgentFailed(f"{agent}: {answer.outcome}: {answer.message}", answer.outcome)
-

@@ -201,4 +201,3 @@ class Host:
         finally:
             self._executor.close()
             await self.workshop.close()
-

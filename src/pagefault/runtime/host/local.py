@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from pagefault.runtime.errors import ConfigError, UsageError
+from pagefault.runtime.errors import UsageError
 from pagefault.runtime.functions.registry import Registry
 from pagefault.runtime.host.clock import Clock
 from pagefault.runtime.host.config import Agent
@@ -184,9 +184,7 @@ class Local:
         answer = await self.answer(agent, message, timeout_s)
         return text_of(agent, answer)
 
-    async def answer(
-        self, agent: AgentId | str, message: str | Interrupt, timeout_s: float = ASK_TIMEOUT_S
-    ) -> Answer:
+    async def answer(self, agent: AgentId | str, message: str | Interrupt, timeout_s: float = ASK_TIMEOUT_S) -> Answer:
         """Like :meth:`ask`, with how the chain ended and how many steps it took; a failed chain does not raise."""
         host, name, interrupt = self.host, AgentId(agent), self._interrupt(message)
         future = host.listeners.answer(name, interrupt.id)

@@ -129,7 +129,9 @@ class Performer:
                 return
         self._start(frame, effect.call_id, self._model(processor, effect))
 
-    def _reply_now(self, processor: Processor, at_once: Callable[..., ModelReply | None], effect: fx.CallModel) -> ev.Event | None:
+    def _reply_now(
+        self, processor: Processor, at_once: Callable[..., ModelReply | None], effect: fx.CallModel
+    ) -> ev.Event | None:
         """A processor that need not wait (a scripted mind without latency) answers without a task."""
         try:
             reply = at_once(effect.request)

@@ -69,7 +69,7 @@ class Workshop:
         except PolicyError as error:
             raise ConfigError("policies", str(error), "what the policy's docstring says") from error
         table = functions or self.functions(definition)
-        return AgentState(definition, self.counter, table, eviction, write_back, fetch)
+        return AgentState(definition, self.counter, table, eviction=eviction, write_back=write_back, fetch=fetch)
 
     def try_out(self, definition: AgentDefinition) -> None:
         """Everything that can be wrong with a definition is found now: policies, functions, budget, model."""

@@ -74,7 +74,9 @@ def run_calls(data: AgentData) -> bool:
 def _run(data: AgentData, chain: Chain, call: FunctionCall) -> bool:
     if len(call.arguments) > data.definition.chain.call_arguments_chars:
         limit = data.definition.chain.call_arguments_chars
-        raise CallProblem(f"{call.name}: the arguments have {len(call.arguments)} characters, at most {limit} are taken")
+        raise CallProblem(
+            f"{call.name}: the arguments have {len(call.arguments)} characters, at most {limit} are taken"
+        )
     arguments, heartbeat = data.functions.check(call.name, call.arguments)
     spec = data.functions.get(call.name)
     assert spec is not None, f"{call.name} was checked but is not in the table"
@@ -111,7 +113,7 @@ def _run(data: AgentData, chain: Chain, call: FunctionCall) -> bool:
 
 
 def _wait(
-    data: AgentData, kind: str, call: FunctionCall, page: int = 0, page_ids: tuple[PageId, ...] = ()
+    data: AgentData, kind: str, call: FunctionCall, *, page: int = 0, page_ids: tuple[PageId, ...] = ()
 ) -> Outstanding:
     assert data.outstanding is None, f"{data.outstanding} is outstanding already"
     outstanding = Outstanding(data.next_call_id(), kind, data.cause, call, page=page, page_ids=list(page_ids))
@@ -133,38 +135,42 @@ def run_effect(data: AgentData, call: FunctionCall, spec: FunctionSpec, argument
 def _check_changes(data: AgentData, changes: tuple[Change, ...]) -> None:
     """Everything that can be wrong with a change is found before the first one is applied."""
     for change in changes:
-        if isinstance(change, SetBlock):
-            block = data.context.blocks[change.label]
-            if block.read_only or len(change.text) > block.limit_chars:
-                raise CallProblem(f"{change.label} is read-only or would exceed {block.limit_chars} characters")
-            fixed = data.context.fixed_tokens_with(change.label, change.text)
-            grown = fixed - data.context.fixed_tokens
-            room = data.context.room_tokens(data.pinned_tokens)
-            if grown > 0 and room - grown < data.definition.context.prompt_limit // 10:
-                raise CallProblem(
-                    f"{change.label} would leave too little of the context for the conversation. Shorten it, or move what is"
-                    " not needed all the time to archival memory with archival_memory_insert."
-                )
-        elif isinstance(change, Pin) and change.pinned:
-            shown = data.context.entries.get(change.page_id)
-            if shown is None or shown.page.fidelity is not Fidelity.FULL:
-                raise CallProblem(f"{change.page_id} is not in the context; page_in it first")
-            limit = int(data.definition.context.prompt_limit * PIN_SHARE)
-            if data.pinned_tokens + shown.page.tokens > limit and change.page_id not in data.pinned:
-                raise CallProblem(f"pinned pages may take {limit} tokens together; unpin something first")
-        elif isinstance(change, PageOut):
-            shown = data.context.entries.get(change.page_id)
-            if shown is None or shown.page.fidelity is not Fidelity.FULL:
-                raise CallProblem(f"{change.page_id} is not in the context")
-        elif isinstance(change, StartTimer):
-            limit = data.definition.chain.timers_max
-            if len(data.timers) >= limit and change.timer_id not in data.timers:
-                raise CallProblem(f"{limit} timers are running; no more may until one has gone off")
-        elif isinstance(change, SendTo) and _hops(data) >= data.definition.chain.hops_max:
-            raise _too_many_hops(data)
+        _check_change(data, change)
 
 
-def _apply(data: AgentData, chain: Chain, change: Change) -> str:  # noqa: PLR0911 - one return a kind of change
+def _check_change(data: AgentData, change: Change) -> None:
+    if isinstance(change, SetBlock):
+        block = data.context.blocks[change.label]
+        if block.read_only or len(change.text) > block.limit_chars:
+            raise CallProblem(f"{change.label} is read-only or would exceed {block.limit_chars} characters")
+        fixed = data.context.fixed_tokens_with(change.label, change.text)
+        grown = fixed - data.context.fixed_tokens
+        room = data.context.room_tokens(data.pinned_tokens)
+        if grown > 0 and room - grown < data.definition.context.prompt_limit // 10:
+            raise CallProblem(
+                f"{change.label} would leave too little of the context for the conversation. Shorten it, or move what is"
+                " not needed all the time to archival memory with archival_memory_insert."
+            )
+    elif isinstance(change, Pin) and change.pinned:
+        shown = data.context.entries.get(change.page_id)
+        if shown is None or shown.page.fidelity is not Fidelity.FULL:
+            raise CallProblem(f"{change.page_id} is not in the context; page_in it first")
+        limit = int(data.definition.context.prompt_limit * PIN_SHARE)
+        if data.pinned_tokens + shown.page.tokens > limit and change.page_id not in data.pinned:
+            raise CallProblem(f"pinned pages may take {limit} tokens together; unpin something first")
+    elif isinstance(change, PageOut):
+        shown = data.context.entries.get(change.page_id)
+        if shown is None or shown.page.fidelity is not Fidelity.FULL:
+            raise CallProblem(f"{change.page_id} is not in the context")
+    elif isinstance(change, StartTimer):
+        limit = data.definition.chain.timers_max
+        if len(data.timers) >= limit and change.timer_id not in data.timers:
+            raise CallProblem(f"{limit} timers are running; no more may until one has gone off")
+    elif isinstance(change, SendTo) and _hops(data) >= data.definition.chain.hops_max:
+        raise _too_many_hops(data)
+
+
+def _apply(data: AgentData, chain: Chain, change: Change) -> str:
     if isinstance(change, SetBlock):
         data.context.set_block(change.label, change.text)
     elif isinstance(change, Say):
@@ -295,7 +301,12 @@ def take_pages(data: AgentData, call: FunctionCall, wanted: list[PageId], pages:
     absent = [page_id for page_id in wanted if page_id not in found]
     if absent:
         data.notice("page_fault", tuple(wanted))
-        _failed(data, chain, call, f"there is no page {', '.join(absent)}; ids look like p17 and stand in handles and results")
+        _failed(
+            data,
+            chain,
+            call,
+            f"there is no page {', '.join(absent)}; ids look like p17 and stand in handles and results",
+        )
     else:
         take_result(data, call, True, f"{', '.join(wanted)} paged in below", stored=False)
         chain.malformed = 0

@@ -39,6 +39,7 @@ class AgentState(AgentData):
         definition: AgentDefinition,
         counter: TokenCounter,
         functions: FunctionTable,
+        *,
         eviction: EvictionPolicy,
         write_back: WriteBack,
         fetch: FetchPolicy,
@@ -49,7 +50,9 @@ class AgentState(AgentData):
         :class:`~pagefault.runtime.errors.ContextTooSmall` when the fixed parts leave no room.
         """
         validate(definition)
-        super().__init__(definition, counter, functions, GuardedEviction(eviction), write_back, fetch)
+        super().__init__(
+            definition, counter, functions, eviction=GuardedEviction(eviction), write_back=write_back, fetch=fetch
+        )
 
     def handle(self, event: Event) -> list[AnyEffect]:
         """Take one event and return what it brings about, in order.
@@ -77,7 +80,9 @@ class AgentState(AgentData):
         """What would be sent now, as canonical JSON: equal bytes mean the same context."""
         assembled = self.context.assemble()
         messages = [asdict(message) for message in assembled.messages]
-        return json.dumps(messages, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode("utf-8", "surrogatepass")
+        return json.dumps(messages, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode(
+            "utf-8", "surrogatepass"
+        )
 
     def digest(self) -> str:
         """SHA-256 of :meth:`context_bytes`."""
@@ -137,7 +142,9 @@ class AgentState(AgentData):
         try:
             self._load(state)
         except (KeyError, TypeError, ValueError, AttributeError, AssertionError) as error:
-            raise StoreCorrupt(f"snapshot of {self.definition.id} cannot be read: {type(error).__name__}: {error}") from error
+            raise StoreCorrupt(
+                f"snapshot of {self.definition.id} cannot be read: {type(error).__name__}: {error}"
+            ) from error
 
     def _load(self, state: Mapping[str, Any]) -> None:
         self.phase = Phase(state["phase"])

@@ -210,10 +210,7 @@ class Context:
         if counted <= 0 or reported <= 0:
             return False
         observed = -(-reported * 1000 // counted)
-        if observed > self.correction_permille:
-            renewed = observed
-        else:
-            renewed = (self.correction_permille * 7 + observed) // 8
+        renewed = max(observed, (self.correction_permille * 7 + observed) // 8)
         renewed = min(max(renewed, CORRECTION_FLOOR), CORRECTION_CEILING)
         changed = renewed != self.correction_permille
         self.correction_permille = renewed

@@ -73,7 +73,11 @@ class GuardedEviction:
 
     def dump(self) -> dict[str, Any]:
         state = self._attempt("dump", lambda: dict(self._policy.dump()))
-        return {"tokens": [[page_id, tokens] for page_id, tokens in self._tokens.items()], "policy": state, "problem": self.problem}
+        return {
+            "tokens": [[page_id, tokens] for page_id, tokens in self._tokens.items()],
+            "policy": state,
+            "problem": self.problem,
+        }
 
     def load(self, state: State) -> None:
         self._tokens = {str(page_id): int(tokens) for page_id, tokens in state["tokens"]}
@@ -92,9 +96,7 @@ class GuardedEviction:
                 return f"victims named {page_id!r} twice"
             seen.add(page_id)
             freed += self._tokens[page_id]
-        if freed < tokens_needed and any(
-            page_id not in protected and page_id not in seen for page_id in self._tokens
-        ):
+        if freed < tokens_needed and any(page_id not in protected and page_id not in seen for page_id in self._tokens):
             return f"victims freed {freed} of {tokens_needed} tokens though more pages could go"
         return ""
 

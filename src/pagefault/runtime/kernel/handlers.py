@@ -79,7 +79,7 @@ def _accept(data: AgentData, interrupt: Interrupt) -> None:
     data.emit(Accept(interrupt.id))
 
 
-def _refuse(data: AgentData, interrupt: Interrupt, reason: str, retry: bool = True) -> None:
+def _refuse(data: AgentData, interrupt: Interrupt, reason: str, *, retry: bool = True) -> None:
     data.statistics.rejected += 1
     data.emit(Reject(interrupt.id, reason, data.definition.mailbox.retry_after_ms if retry else 0))
 
@@ -149,6 +149,7 @@ def _running(data: AgentData) -> Chain:
 
 
 def on_model_replied(data: AgentData, event: ModelReplied) -> None:
+    """A step: take the reply and run its calls."""
     outstanding = _expected(data, event, "model")
     if outstanding is None:
         return
@@ -159,6 +160,7 @@ def on_model_replied(data: AgentData, event: ModelReplied) -> None:
 
 
 def on_model_failed(data: AgentData, event: ModelFailed) -> None:
+    """No reply: shrink and ask again if the prompt was too long, go on without a summary, or end the chain."""
     outstanding = _expected(data, event, "model")
     if outstanding is None:
         return
@@ -185,6 +187,7 @@ def _call(outstanding: Outstanding) -> FunctionCall:
 
 
 def on_function_returned(data: AgentData, event: FunctionReturned) -> None:
+    """A function of the host ended."""
     outstanding = _expected(data, event, "function")
     if outstanding is not None:
         text = event.text if event.status != "unknown" else OUTCOME_UNKNOWN
@@ -193,6 +196,7 @@ def on_function_returned(data: AgentData, event: FunctionReturned) -> None:
 
 
 def on_search_returned(data: AgentData, event: SearchReturned) -> None:
+    """A search ended."""
     outstanding = _expected(data, event, "search")
     if outstanding is None:
         return
@@ -204,6 +208,7 @@ def on_search_returned(data: AgentData, event: SearchReturned) -> None:
 
 
 def on_pages_loaded(data: AgentData, event: PagesLoaded) -> None:
+    """A page fault is served."""
     outstanding = _expected(data, event, "load")
     if outstanding is None:
         return
@@ -215,6 +220,7 @@ def on_pages_loaded(data: AgentData, event: PagesLoaded) -> None:
 
 
 def on_summary_ready(data: AgentData, event: SummaryReady) -> None:
+    """A piece of the summary is made."""
     if _expected(data, event, "summary") is None:
         return
     if take_summary(data, event.text)[0] is Room.OVERFLOW:
@@ -223,6 +229,7 @@ def on_summary_ready(data: AgentData, event: SummaryReady) -> None:
 
 
 def on_summary_failed(data: AgentData, event: SummaryFailed) -> None:
+    """The flush goes on without a summary."""
     if _expected(data, event, "summary") is None:
         return
     if drop_summary(data, event.message)[0] is Room.OVERFLOW:
@@ -259,7 +266,7 @@ def on_late(data: AgentData, event: Any) -> None:
 # --- time and recovery ------------------------------------------------------------------------------
 
 
-def on_clock(data: AgentData, event: ClockAdvanced) -> None:
+def on_clock(data: AgentData, _event: ClockAdvanced) -> None:
     """Set off timers that are due, and give up on answers that did not come in time."""
     for key, chain in data.parked.items():
         if chain.answer is None and chain.waits_until_ms <= data.now_ms:
@@ -347,4 +354,3 @@ def subject(event: Event) -> str:
     if isinstance(event, Recovered):
         return f"epoch {event.epoch}"
     return str(event.call_id)
-

@@ -81,7 +81,13 @@ def take_reply(data: AgentData, reply: ModelReply) -> None:
 
 
 def take_result(
-    data: AgentData, call: FunctionCall, ok: bool, text: str, refs: tuple[PageId, ...] = (), stored: bool = True
+    data: AgentData,
+    call: FunctionCall,
+    ok: bool,
+    text: str,
+    *,
+    refs: tuple[PageId, ...] = (),
+    stored: bool = True,
 ) -> None:
     """The page of what a call gave; it follows the reply that called."""
     page = data.new_page(
@@ -104,7 +110,9 @@ def take_loaded(data: AgentData, page: Page) -> None:
     enter_bounded(data, page, stored=True, paged_in=True)
 
 
-def take_insert(data: AgentData, text: str, space: str, tags: tuple[str, ...], importance: float | None) -> list[PageId]:
+def take_insert(
+    data: AgentData, text: str, space: str, tags: tuple[str, ...], importance: float | None
+) -> list[PageId]:
     """Write a passage to the archive, in parts if it is large; nothing enters the context."""
     room = max(TEXT_TOKENS_MIN, data.context.page_tokens_max(data.pinned_tokens) - CONTINUES_TOKENS)
     pages = []
@@ -127,7 +135,7 @@ def take_insert(data: AgentData, text: str, space: str, tags: tuple[str, ...], i
 def enter_bounded(data: AgentData, page: Page, *, stored: bool, paged_in: bool = False) -> PageId:
     """Enter a page, cut to the largest size that may enter; returns the id of what is resident."""
     limit = data.context.page_tokens_max(data.pinned_tokens)
-    shown = entry(data.counter, page, stored, paged_in)
+    shown = entry(data.counter, page, stored=stored, paged_in=paged_in)
     if shown.page.tokens <= limit:
         data.enter(page, stored=stored, paged_in=paged_in)
         if stored and not paged_in:
@@ -138,7 +146,9 @@ def enter_bounded(data: AgentData, page: Page, *, stored: bool, paged_in: bool =
     pages = [page]
     for text in texts[1:]:
         data.ordinal += 1
-        part = replace(page, id=PageId(f"p{data.ordinal}"), ordinal=data.ordinal, text=text, answers="", kind=_part_kind(page))
+        part = replace(
+            page, id=PageId(f"p{data.ordinal}"), ordinal=data.ordinal, text=text, answers="", kind=_part_kind(page)
+        )
         pages.append(part)
     for index, text in enumerate(texts):
         more = CONTINUES.format(pages[index + 1].id) if index + 1 < len(texts) else ""

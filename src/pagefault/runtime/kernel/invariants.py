@@ -43,12 +43,14 @@ def _check_phase(data: AgentData) -> None:
     assert (data.phase is Phase.AWAITING_REPLY) <= bool(data.parked), "awaiting a reply that nobody was asked for"
     assert (data.phase is not Phase.IDLE) or not data.parked, "idle while a chain is parked"
     assert (data.flush is not None) == (outstanding is not None and outstanding.kind == "summary"), "a flush is adrift"
-    assert (data.phase is Phase.CANCELLING) == bool(outstanding and outstanding.outcome), "a cancelled call is not awaited"
+    assert (data.phase is Phase.CANCELLING) == bool(outstanding and outstanding.outcome), (
+        "a cancelled call is not awaited"
+    )
     if data.phase in (Phase.IDLE, Phase.AWAITING_REPLY):
         waiting = data.mailbox.peek(hold_timers=data.now_ms < data.paused_until_ms)
         assert waiting is None, f"{waiting} waits though nothing runs"
     if data.phase is Phase.STOPPED:
-        assert not len(data.mailbox) and not data.parked and not data.timers, "a killed agent holds work"
+        assert not [*data.mailbox, *data.parked, *data.timers], "a killed agent holds work"
 
 
 def _check_chains(data: AgentData) -> None:

@@ -89,7 +89,7 @@ class Mailbox:
             self._coalesced[interrupt.sender, interrupt.coalesce, interrupt.priority] = interrupt.id
         self._bytes += size
 
-    def peek(self, hold_timers: bool = False) -> Interrupt | None:
+    def peek(self, *, hold_timers: bool = False) -> Interrupt | None:
         """The next interrupt to serve, or ``None``; ``hold_timers`` leaves timers and heartbeats waiting."""
         if not self._places:
             return None
@@ -125,7 +125,8 @@ class Mailbox:
 
     def load(self, state: dict[str, object]) -> None:
         interrupts, mask = state["interrupts"], state["mask"]
-        assert isinstance(interrupts, list) and isinstance(mask, list)
+        assert isinstance(interrupts, list)
+        assert isinstance(mask, list)
         for interrupt in interrupts:
             assert isinstance(interrupt, Interrupt)
             self._insert(interrupt, _size_bytes(interrupt))

@@ -116,7 +116,7 @@ def _leave(data: AgentData, page_id: PageId) -> Leave:
     return leave
 
 
-def _finish(data: AgentData, victims: list[PageId], summary_failed: bool = False) -> tuple[Room, Assembled]:
+def _finish(data: AgentData, victims: list[PageId], *, summary_failed: bool = False) -> tuple[Room, Assembled]:
     """Evict; then make sure that it was enough, by harder means if need be."""
     _, before = _measure(data)
     freed = 0
@@ -214,7 +214,9 @@ def _ask_for_summary(data: AgentData) -> None:
 def summarize_effect(data: AgentData) -> Summarize:
     """The request for the flush's next piece (made again after a recovery)."""
     job, outstanding = data.flush, data.outstanding
-    assert job is not None and outstanding is not None and job.pieces, "no piece to summarise"
+    assert job is not None, "no flush is under way"
+    assert outstanding is not None, "nobody waits for a summary"
+    assert job.pieces, "no piece to summarise"
     so_far = job.summary or "(none)"
     messages = (
         _summarizer_system(data),

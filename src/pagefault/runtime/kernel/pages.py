@@ -59,7 +59,7 @@ def heading(page: Page) -> str:
     return " ".join(parts)
 
 
-def render(page: Page, paged_in: bool = False) -> Message:
+def render(page: Page, *, paged_in: bool = False) -> Message:
     """The message that shows a page at full fidelity."""
     if paged_in:
         return Message("user", f"[{heading(page)}, paged in] {page.text}")
@@ -85,9 +85,9 @@ def render_handle(page: Page) -> Message:
     return Message("user", f"[{heading(page)}, paged out: {page.kind.value}, {page.tokens} tokens] {excerpt}")
 
 
-def entry(counter: TokenCounter, page: Page, stored: bool, paged_in: bool = False) -> Entry:
+def entry(counter: TokenCounter, page: Page, *, stored: bool, paged_in: bool = False) -> Entry:
     """Render a page and count it."""
-    message = render(page, paged_in)
+    message = render(page, paged_in=paged_in)
     return Entry(replace(page, tokens=cost(counter, message), fidelity=Fidelity.FULL), message, stored, paged_in)
 
 

@@ -172,7 +172,9 @@ def _validate_context(context: ContextSettings) -> None:
         raise ConfigError("context.reply_tokens", context.reply_tokens, f"1 to {context.budget_tokens // 2}")
     if not 0 < context.low_share < context.high_share <= 1:
         raise ConfigError(
-            "context.low_share", context.low_share, f"above 0 and below high_share ({context.high_share}), which is at most 1"
+            "context.low_share",
+            context.low_share,
+            f"above 0 and below high_share ({context.high_share}), which is at most 1",
         )
     if not context.low_share <= context.warn_share <= context.high_share:
         raise ConfigError("context.warn_share", context.warn_share, f"{context.low_share} to {context.high_share}")

@@ -59,7 +59,7 @@ class Chain:
     """
 
     interrupt: Interrupt
-    page_id: PageId = PageId("")
+    page_id: PageId
     steps: int = 0
     malformed: int = 0
     overflows: int = 0
@@ -152,6 +152,7 @@ class AgentData:
         definition: AgentDefinition,
         counter: TokenCounter,
         functions: FunctionTable,
+        *,
         eviction: GuardedEviction,
         write_back: WriteBack,
         fetch: FetchPolicy,
@@ -273,7 +274,7 @@ class AgentData:
 
     def enter(self, page: Page, *, stored: bool, paged_in: bool = False) -> Entry:
         """Put a page at the queue's end.  An older entry of the same page (its handle) goes."""
-        shown = entry(self.counter, page, stored, paged_in)
+        shown = entry(self.counter, page, stored=stored, paged_in=paged_in)
         self.context.entries.pop(page.id, None)
         self.context.entries[page.id] = shown
         self.evicted.pop(page.id, None)

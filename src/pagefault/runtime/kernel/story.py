@@ -30,5 +30,6 @@ class Story:
 
     def __str__(self) -> str:
         return "\n".join(
-            f"  {at_ms}  {before:>14} -- {event} {subject} --> {after}" for at_ms, before, event, subject, after in self._lines
+            f"  {at_ms}  {before:>14} -- {event} {subject} --> {after}"
+            for at_ms, before, event, subject, after in self._lines
         )

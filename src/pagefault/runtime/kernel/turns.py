@@ -21,6 +21,7 @@ from pagefault.runtime.values import (
     InterruptKind,
     ModelReply,
     ModelRequest,
+    PageId,
     Priority,
 )
 
@@ -85,7 +86,7 @@ def _urgency(data: AgentData, interrupt: Interrupt | None, answered: InterruptId
 
 
 def _begin(data: AgentData, interrupt: Interrupt) -> None:
-    chain = data.chain = Chain(interrupt)
+    chain = data.chain = Chain(interrupt, PageId(""))
     data.statistics.chains += 1
     data.notice("chain_started", text=interrupt.kind.value)
     chain.page_id = take_interrupt(data, interrupt)
@@ -94,7 +95,8 @@ def _begin(data: AgentData, interrupt: Interrupt) -> None:
 def _resume_parked(data: AgentData, key: InterruptId) -> None:
     chain = data.chain = data.parked.pop(key)
     call, answer = chain.waiting_call, chain.answer
-    assert call is not None and answer is not None, "a parked chain without a call or an answer"
+    assert call is not None, "a parked chain without a call"
+    assert answer is not None, "a parked chain without an answer"
     chain.waiting_call = chain.answer = None
     chain.proceed = True
     data.notice("chain_resumed")
@@ -157,7 +159,8 @@ def _call_model(data: AgentData, assembled: Assembled) -> None:
 def model_effect(data: AgentData, assembled: Assembled) -> CallModel:
     """The request for the present step (made again after a recovery)."""
     outstanding = data.outstanding
-    assert outstanding is not None and outstanding.kind == "model", "no model call is outstanding"
+    assert outstanding is not None, "nothing is outstanding"
+    assert outstanding.kind == "model", "no model call is outstanding"
     request = ModelRequest(
         agent=data.definition.id,
         messages=assembled.messages,
@@ -202,7 +205,8 @@ def fail_overflow(data: AgentData) -> None:
 def end_chain(data: AgentData, outcome: str, message: str = "") -> None:
     """The present chain is over; whoever waits for it is told."""
     chain = data.chain
-    assert chain is not None and data.outstanding is None, "a chain ends while something is outstanding"
+    assert chain is not None, "no chain to end"
+    assert data.outstanding is None, "a chain ends while something is outstanding"
     report_end(data, chain.interrupt, outcome, chain.steps, message, chain.said)
     data.chain = None
     if data.statistics.steps - data.steps_at_snapshot >= data.definition.chain.snapshot_steps:
@@ -210,7 +214,9 @@ def end_chain(data: AgentData, outcome: str, message: str = "") -> None:
         data.emit(TakeSnapshot(chain.cause))
 
 
-def report_end(data: AgentData, interrupt: Interrupt, outcome: str, steps: int, message: str, said: list[str]) -> None:
+def report_end(  # noqa: PLR0917 - what ended, how, after how much, and what came of it
+    data: AgentData, interrupt: Interrupt, outcome: str, steps: int, message: str, said: list[str]
+) -> None:
     """Tell the host, and the agent that waits for an answer if one does."""
     if interrupt.wants_reply:
         text = "\n".join(said)
@@ -276,7 +282,8 @@ def kill(data: AgentData) -> None:
 def finish_cancel(data: AgentData) -> None:
     """What was outstanding has ended: the cancelled chain ends too."""
     outstanding = data.outstanding
-    assert outstanding is not None and outstanding.outcome, "nothing was cancelled"
+    assert outstanding is not None, "nothing is outstanding"
+    assert outstanding.outcome, "nothing was cancelled"
     data.outstanding = None
     data.flush = None
     end_chain(data, outstanding.outcome, f"{outstanding.outcome} on request")
