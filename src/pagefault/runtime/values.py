@@ -146,7 +146,8 @@ class Interrupt:
     ``wants_reply``: the sender is parked until a reply with this interrupt's id comes back.
     ``target``: the interrupt that a ``cancel`` is aimed at (empty: whatever runs now).
     ``mask``: for kind ``mask``, the priorities to hold back from now on.
-    ``hops`` counts agents passed on the way, for the hop limit.
+    ``hops`` counts agents passed on the way, for the hop limit.  ``ephemeral``: nothing of its chain is
+    written to the archive, so that a question can be put (by an evaluation, say) without being remembered.
     """
 
     id: InterruptId
@@ -166,6 +167,7 @@ class Interrupt:
     target: InterruptId = InterruptId("")
     mask: tuple[Priority, ...] = ()
     tags: tuple[str, ...] = ()
+    ephemeral: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,7 @@ class Agent(_Strict):
     functions: tuple[str, ...] = ("memgpt",)
     tenant: str = Field("default", min_length=1, max_length=200)
     spaces: tuple[str, ...] = ()
-    model: str = "scripted:echo"
+    model: str = "scripted:nothing"
     model_options: Mapping[str, Parameter] = Field(default_factory=dict)
     summarizer: str | None = None
     policy: str = "fifo"

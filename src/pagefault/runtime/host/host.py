@@ -182,11 +182,10 @@ class Host:
         frame = await self.frame(agent)
         return inspect(frame)
 
-    async def idle(self) -> None:
-        """Return when no resident agent has anything under way."""
-        while any(not frame.is_at_rest for frame in self.frames.values()) or self._ready:
-            await self.committer.settled()
-            await asyncio.sleep(0.001)
+    @property
+    def is_idle(self) -> bool:
+        """Whether no resident agent has anything under way."""
+        return not self._ready and not self._activating and all(frame.is_at_rest for frame in self.frames.values())
 
     async def close(self) -> None:
         """Save everything and stop: agents come back with the same context and mailbox."""

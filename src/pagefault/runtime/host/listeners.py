@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator
 
 from pagefault.runtime.host.records import Answer, Receipt, Step
+from pagefault.runtime.kernel.effects import ChainEnded
 from pagefault.runtime.values import AgentId, InterruptId
 
 STEPS_WAITING_MAX = 10_000
@@ -77,11 +78,11 @@ class Listeners:
         if (agent, interrupt_id) in self._answers:
             self._said.setdefault((agent, interrupt_id), []).append(text)
 
-    def end(self, agent: AgentId, interrupt_id: InterruptId, outcome: str, steps: int, message: str) -> None:
-        future = self._answers.pop((agent, interrupt_id), None)
-        said = self._said.pop((agent, interrupt_id), [])
+    def end(self, agent: AgentId, ended: ChainEnded) -> None:
+        future = self._answers.pop((agent, ended.cause), None)
+        said = self._said.pop((agent, ended.cause), [])
         if future is not None and not future.done():
-            future.set_result(Answer("\n".join(said), outcome, steps, message))
+            future.set_result(Answer("\n".join(said), ended.outcome, ended.steps, ended.message, ended.page_id))
 
     def fail(self, agent: AgentId, error: Exception) -> None:
         """Everybody who waits for this agent gets the error."""

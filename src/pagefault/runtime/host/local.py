@@ -19,14 +19,15 @@ from pagefault.runtime.host.config import Agent
 from pagefault.runtime.host.fleet import ASK_TIMEOUT_S, AgentRef, as_interrupt, check_receipt, text_of
 from pagefault.runtime.host.host import Host
 from pagefault.runtime.host.local_router import LocalRouter
-from pagefault.runtime.host.processors import processor_for
 from pagefault.runtime.host.records import Answer, Inspection, Step, encode_definition
 from pagefault.runtime.host.thread_stores import ThreadStores
 from pagefault.runtime.host.workshop import Workshop
+from pagefault.runtime.models.registry import make_processor
 from pagefault.runtime.models.tokens import BpeTokenCounter
 from pagefault.runtime.values import AgentId, Interrupt, InterruptId
 
 REGISTER_BATCH = 1000
+IDLE_POLL_S = 0.005
 
 
 class Local:
@@ -90,9 +91,9 @@ class Local:
             self._forget()
             raise
         self._router = LocalRouter()
-        workshop = Workshop(self._registry, BpeTokenCounter(), processor_for)
+        workshop = Workshop(self._registry, BpeTokenCounter(), make_processor)
         self._host = Host(self._stores, workshop, self._router, self._clock)
-        self._router.host = self._host
+        self._router.serve(self._host)
         return self
 
     async def __aexit__(
@@ -210,4 +211,6 @@ class Local:
 
     async def idle(self) -> None:
         """Return when no agent has anything under way."""
-        await self.host.idle()
+        while not (self.host.is_idle and (self._router is None or self._router.is_idle)):
+            await self.host.committer.settled()
+            await asyncio.sleep(IDLE_POLL_S)

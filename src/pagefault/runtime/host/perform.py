@@ -221,7 +221,7 @@ class Performer:
         self._show(frame, effect.cause, "message", effect.text)
 
     def _chain_ended(self, frame: Frame, _seq: int, effect: fx.ChainEnded) -> None:
-        self._listeners.end(frame.id, effect.cause, effect.outcome, effect.steps, effect.message)
+        self._listeners.end(frame.id, effect)
         if effect.outcome not in ("yielded", "coalesced", "cancelled", "killed"):
             log.info("chain_ended", agent=frame.id, cause=effect.cause, outcome=effect.outcome, message=effect.message)
         self._show(frame, effect.cause, "ended", effect.outcome, value=effect.steps)

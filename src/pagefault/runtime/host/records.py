@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pagefault.runtime.errors import StoreCorrupt
+from pagefault.runtime.host.services import Owner
 from pagefault.runtime.kernel.agent import SNAPSHOT_TYPES
 from pagefault.runtime.kernel.events import EVENT_TYPES, Event
 from pagefault.runtime.kernel.settings import (
@@ -17,6 +18,7 @@ from pagefault.runtime.kernel.settings import (
     PolicySettings,
 )
 from pagefault.runtime.store.codec import TAGS, Codec
+from pagefault.runtime.store.protocols import Activation, Append
 from pagefault.runtime.values import AgentId, Message, PageId
 
 
@@ -92,12 +94,13 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a chain said to whoever began it, and how it ended."""
+    """What a chain said to whoever began it, how it ended, and the page that its interrupt became."""
 
     text: str
     outcome: str
     steps: int
     message: str = ""
+    page_id: PageId = PageId("")
 
 
 _SNAPSHOT_TAGS = {f"s_{cls.__name__.lower()}": cls for cls in SNAPSHOT_TYPES if cls not in TAGS.values()}
@@ -116,6 +119,9 @@ CODEC = Codec(
         "step": Step,
         "receipt": Receipt,
         "answer": Answer,
+        "append": Append,
+        "activation": Activation,
+        "owner": Owner,
     }
 )
 

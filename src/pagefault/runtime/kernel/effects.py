@@ -162,7 +162,8 @@ class ChainEnded:
     """A chain is over.
 
     ``outcome``: ``yielded``, ``step_limit``, ``malformed``, ``model_failed``, ``overflow``, ``cancelled``,
-    ``killed``, ``expired``, ``coalesced``.  ``message`` explains all but the first.
+    ``killed``, ``expired``, ``coalesced``.  ``message`` explains all but the first.  ``page_id`` is the page that
+    the interrupt became, empty if it never was one.
     """
 
     gated: ClassVar[bool] = True
@@ -170,6 +171,7 @@ class ChainEnded:
     outcome: str
     steps: int
     message: str = ""
+    page_id: PageId = PageId("")
 
 
 @dataclass(frozen=True, slots=True)

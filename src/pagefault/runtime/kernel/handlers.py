@@ -54,6 +54,9 @@ _STEERING = frozenset({InterruptKind.CANCEL, InterruptKind.KILL, InterruptKind.M
 def on_interrupt(data: AgentData, event: InterruptArrived) -> None:
     """Accept, coalesce or refuse an interrupt; serve it now if it steers the agent or nothing runs."""
     interrupt = event.interrupt
+    if data.outstanding is not None and data.outstanding.outcome == "killed":
+        on_interrupt_stopped(data, event)  # only the end of its last call is still awaited
+        return
     if interrupt.id in data.remembered:
         data.emit(Accept(interrupt.id, duplicate=True))
         return
@@ -68,7 +71,7 @@ def on_interrupt(data: AgentData, event: InterruptArrived) -> None:
     elif interrupt.kind is InterruptKind.HEARTBEAT and data.now_ms < data.paused_until_ms:
         _accept(data, interrupt)
         data.notice("suppressed", cause=interrupt.id)
-        report_end(data, interrupt, "expired", 0, "heartbeats are paused", [])
+        report_end(data, interrupt, "expired", "heartbeats are paused")
     elif not _queue(data, interrupt):
         return
     run(data)
@@ -94,7 +97,7 @@ def _queue(data: AgentData, interrupt: Interrupt) -> bool:
     _accept(data, interrupt)
     if offer.replaced is not None:
         data.notice("coalesced", text=offer.replaced.id, cause=interrupt.id)
-        report_end(data, offer.replaced, "coalesced", 0, f"replaced by {interrupt.id}", [])
+        report_end(data, offer.replaced, "coalesced", f"replaced by {interrupt.id}")
     return True
 
 
@@ -106,7 +109,7 @@ def _steer(data: AgentData, interrupt: Interrupt) -> None:
         cancel(data, interrupt.target)
     else:
         data.mailbox.set_mask(frozenset(interrupt.mask))
-    report_end(data, interrupt, "yielded", 0, "", [])
+    report_end(data, interrupt, "yielded")
 
 
 def _take_answer(data: AgentData, interrupt: Interrupt) -> None:

@@ -68,7 +68,9 @@ def take_reply(data: AgentData, reply: ModelReply) -> None:
     whole = data.new_page(
         PageKind.REPLY, reply.text, author=data.definition.id, source="model", calls=reply.calls, session=_session(data)
     )
-    data.store(archived(whole, _spoken(reply.calls)))
+    stored = not _is_ephemeral(data)
+    if stored:
+        data.store(archived(whole, _spoken(reply.calls)))
     limit = data.context.page_tokens_max(data.pinned_tokens)
     page = whole
     if cost(data.counter, render(page)) > limit:
@@ -77,7 +79,7 @@ def take_reply(data: AgentData, reply: ModelReply) -> None:
     if tokens > limit:
         room = max(TEXT_TOKENS_MIN, limit - (tokens - data.counter.count(page.text)) - CONTINUES_TOKENS)
         page = replace(page, text=data.counter.cut(page.text, room)[0] + " […cut]")
-    data.enter(page, stored=True)
+    data.enter(page, stored=stored)
 
 
 def take_result(
@@ -134,6 +136,7 @@ def take_insert(
 
 def enter_bounded(data: AgentData, page: Page, *, stored: bool, paged_in: bool = False) -> PageId:
     """Enter a page, cut to the largest size that may enter; returns the id of what is resident."""
+    stored = stored and (paged_in or not _is_ephemeral(data))
     limit = data.context.page_tokens_max(data.pinned_tokens)
     shown = entry(data.counter, page, stored=stored, paged_in=paged_in)
     if shown.page.tokens <= limit:
@@ -216,6 +219,10 @@ def _hit_heading(page: Page) -> str:
     if page.space in PRIVATE_SPACES:
         return heading(page)
     return heading(replace(page, id=PageId(f"{page.space}:")))
+
+
+def _is_ephemeral(data: AgentData) -> bool:
+    return data.chain is not None and data.chain.interrupt.ephemeral
 
 
 def _session(data: AgentData) -> str:

@@ -64,7 +64,7 @@ def _pick(data: AgentData) -> bool:
         data.mailbox.remove(interrupt.id)
         if interrupt.deadline_ms is not None and interrupt.deadline_ms < data.now_ms:
             data.notice("expired", cause=interrupt.id)
-            report_end(data, interrupt, "expired", 0, "its deadline passed before it was handled", [])
+            report_end(data, interrupt, "expired", "its deadline passed before it was handled")
             continue
         _begin(data, interrupt)
         return True
@@ -207,19 +207,23 @@ def end_chain(data: AgentData, outcome: str, message: str = "") -> None:
     chain = data.chain
     assert chain is not None, "no chain to end"
     assert data.outstanding is None, "a chain ends while something is outstanding"
-    report_end(data, chain.interrupt, outcome, chain.steps, message, chain.said)
+    report_chain(data, chain, outcome, message)
     data.chain = None
     if data.statistics.steps - data.steps_at_snapshot >= data.definition.chain.snapshot_steps:
         data.steps_at_snapshot = data.statistics.steps
         data.emit(TakeSnapshot(chain.cause))
 
 
-def report_end(  # noqa: PLR0917 - what ended, how, after how much, and what came of it
-    data: AgentData, interrupt: Interrupt, outcome: str, steps: int, message: str, said: list[str]
-) -> None:
-    """Tell the host, and the agent that waits for an answer if one does."""
+def report_end(data: AgentData, interrupt: Interrupt, outcome: str, message: str = "") -> None:
+    """An interrupt is done with though no chain of it ran."""
+    report_chain(data, Chain(interrupt, PageId("")), outcome, message)
+
+
+def report_chain(data: AgentData, chain: Chain, outcome: str, message: str) -> None:
+    """Tell the host how a chain ended, and the agent that waits for an answer if one does."""
+    interrupt = chain.interrupt
     if interrupt.wants_reply:
-        text = "\n".join(said)
+        text = "\n".join(chain.said)
         if not text and outcome != "yielded":
             text = f"{data.definition.id} could not answer ({outcome}): {message}"
         reply = Interrupt(
@@ -231,11 +235,11 @@ def report_end(  # noqa: PLR0917 - what ended, how, after how much, and what cam
             created_ms=data.now_ms,
             session=interrupt.session,
             in_reply_to=interrupt.id,
-            failed=not said and outcome != "yielded",
+            failed=not chain.said and outcome != "yielded",
             hops=interrupt.hops + 1,
         )
         data.emit(Send(interrupt.id, AgentId(interrupt.sender), reply))
-    data.emit(ChainEnded(interrupt.id, outcome, steps, message))
+    data.emit(ChainEnded(interrupt.id, outcome, chain.steps, message, chain.page_id))
 
 
 def cancel(data: AgentData, target: InterruptId, outcome: str = "cancelled") -> None:
@@ -246,14 +250,14 @@ def cancel(data: AgentData, target: InterruptId, outcome: str = "cancelled") -> 
     message = f"{outcome} on request"
     waiting = data.mailbox.remove(target) if target else None
     if waiting is not None:
-        report_end(data, waiting, outcome, 0, message, [])
+        report_end(data, waiting, outcome, message)
         return
     for chain in [chain for chain in data.suspended if chain.cause == target]:
         data.suspended.remove(chain)
-        report_end(data, chain.interrupt, outcome, chain.steps, message, chain.said)
+        report_chain(data, chain, outcome, message)
     for key in [key for key, chain in data.parked.items() if chain.cause == target]:
         chain = data.parked.pop(key)
-        report_end(data, chain.interrupt, outcome, chain.steps, message, chain.said)
+        report_chain(data, chain, outcome, message)
     if data.chain is None or target not in ("", data.chain.cause):
         return
     assert data.outstanding is not None, "between events a present chain waits for something"
@@ -267,9 +271,9 @@ def kill(data: AgentData) -> None:
     """End everything; the agent takes no interrupts any more."""
     for interrupt in list(data.mailbox):
         data.mailbox.remove(interrupt.id)
-        report_end(data, interrupt, "killed", 0, "the agent was killed", [])
+        report_end(data, interrupt, "killed", "the agent was killed")
     for chain in [*data.suspended, *data.parked.values()]:
-        report_end(data, chain.interrupt, "killed", chain.steps, "the agent was killed", chain.said)
+        report_chain(data, chain, "killed", "the agent was killed")
     data.suspended.clear()
     data.parked.clear()
     data.timers.clear()

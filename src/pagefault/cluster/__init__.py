@@ -1,0 +1,1 @@
+"""Many agents: hosts, stores and the scheduler as Ray actors.  The only folder that imports ray."""

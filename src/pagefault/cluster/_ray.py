@@ -1,0 +1,165 @@
+"""Every call of Ray that Pagefault makes, typed, in one file.
+
+Only bytes and plain values cross the methods of our actors: what agents write never meets pickle.  Code
+(functions given to a cluster) travels as Ray's own business, when an actor is made.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+from collections.abc import Awaitable, Mapping
+from pathlib import Path
+from typing import Any, TypeAlias, cast
+
+import ray
+from ray.actor import ActorHandle
+from ray.exceptions import ActorDiedError, ActorUnavailableError, RayActorError, RayError, RayTaskError
+
+from pagefault.runtime import errors
+from pagefault.runtime.errors import ConfigError, PagefaultError, StoreUnavailable
+
+Handle: TypeAlias = ActorHandle[Any]
+OBJECT_STORE_BYTES = 100 * 2**20
+"""Messages travel inside calls, so the shared object store of a local cluster can be small."""
+
+ActorLost = (RayActorError, ActorUnavailableError)
+"""The actor is dead or cannot be reached: it may come back under the same name."""
+
+
+class Session:
+    """A connection to Ray: begun here (``address=None``), or a cluster that runs already."""
+
+    def __init__(self, address: str | None, *, cpus: int | None = None, temp_folder: Path | None = None) -> None:
+        if ray.is_initialized():
+            self._owned = False
+            return
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        options: dict[str, Any] = {"log_to_driver": False, "configure_logging": True, "logging_level": logging.ERROR}
+        if address is None:
+            # "local", never a bare init: that might join a cluster that somebody else runs on this machine.
+            folder = temp_folder or Path(tempfile.gettempdir()) / f"pagefault-ray-{os.getuid()}"
+            options |= {
+                "address": "local",
+                "include_dashboard": False,
+                "object_store_memory": OBJECT_STORE_BYTES,
+                "_temp_dir": str(folder),
+            }
+            if cpus is not None:
+                options["num_cpus"] = cpus
+        else:
+            options["address"] = address
+        try:
+            ray.init(**options)
+        except (RayError, ConnectionError, RuntimeError, ValueError, OSError) as error:
+            where = address or "a local cluster"
+            raise ConfigError("address", where, f"a Ray cluster that can be reached: {error}") from error
+        self._owned = True
+
+    def close(self) -> None:
+        """Leave the cluster; one that was begun here ends."""
+        if self._owned and ray.is_initialized():
+            ray.shutdown()
+        self._owned = False
+
+
+def start_actor(
+    cls: type,
+    *arguments: object,
+    name: str,
+    namespace: str,
+    cpus: float = 0.0,
+    resources: Mapping[str, float] | None = None,
+    max_concurrency: int = 1000,
+    control_concurrency: int = 16,
+    restarts: int = 0,
+    detached: bool = False,
+) -> Handle:
+    """Start an asynchronous actor with a ``ctl`` lane of its own, so that control never waits behind work."""
+    options: dict[str, Any] = {
+        "name": name,
+        "namespace": namespace,
+        "num_cpus": cpus,
+        "max_concurrency": max_concurrency,
+        "concurrency_groups": {"ctl": control_concurrency},
+        "max_restarts": restarts,
+        "max_task_retries": 0,
+    }
+    if resources:
+        options["resources"] = dict(resources)
+    if detached:
+        options["lifetime"] = "detached"
+    remote = ray.remote(cls)
+    return cast("Handle", remote.options(**options).remote(*arguments))
+
+
+def control(method: Any) -> Any:
+    """Mark an actor's method as one of the ``ctl`` lane."""
+    return ray.method(concurrency_group="ctl")(method)
+
+
+async def call(handle: Handle, method: str, *arguments: object) -> Any:
+    """Call a method and wait for its result without blocking the loop.
+
+    Errors of ours come back as what they were; a lost actor raises one of :data:`ActorLost`.
+    """
+    try:
+        return await cast("Awaitable[Any]", getattr(handle, method).remote(*arguments))
+    except RayTaskError as error:
+        raise unwrap(error) from None
+
+
+async def call_constructed(handle: Handle, method: str) -> Any:
+    """The first call of an actor: what its constructor raised comes back as what it was."""
+    try:
+        return await call(handle, method)
+    except ActorDiedError as error:
+        raise _constructor_error(error) from None
+
+
+def _constructor_error(error: ActorDiedError) -> BaseException:
+    """Ray keeps the constructor's error as text only; the last line names it."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    for line in reversed(lines):
+        name, colon, text = line.partition(": ")
+        cls = getattr(errors, name.rpartition(".")[2], None)
+        if colon and isinstance(cls, type) and issubclass(cls, PagefaultError):
+            return StoreUnavailable(text) if issubclass(cls, ConfigError) else cls(text)
+    return StoreUnavailable(f"an actor could not start: {lines[-1] if lines else error}")
+
+
+def call_now(handle: Handle, method: str, *arguments: object, timeout_s: float | None = 60.0) -> Any:
+    """The same for code that may block (never inside an actor)."""
+    try:
+        return ray.get(getattr(handle, method).remote(*arguments), timeout=timeout_s)
+    except RayTaskError as error:
+        raise unwrap(error) from None
+
+
+def unwrap(error: RayTaskError) -> BaseException:
+    """The error that a method raised, out of Ray's wrapping."""
+    cause = getattr(error, "cause", None)
+    return cause if isinstance(cause, PagefaultError | TimeoutError) else error
+
+
+def find_actor(name: str, namespace: str) -> Handle | None:
+    """A named actor, if there is one."""
+    try:
+        return cast("Handle", ray.get_actor(name, namespace=namespace))
+    except ValueError:
+        return None
+
+
+def end_actor(handle: Handle) -> None:
+    """Stop an actor's process; harmless when it is gone."""
+    try:
+        ray.kill(handle, no_restart=True)
+    except (RayError, ValueError) as error:
+        raise StoreUnavailable(f"an actor could not be stopped: {error}") from error
+
+
+def cpu_count() -> int:
+    """Processors of the whole cluster."""
+    return max(1, int(ray.cluster_resources().get("CPU", 1)))

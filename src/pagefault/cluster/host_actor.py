@@ -1,0 +1,143 @@
+"""A host as a Ray actor.  The same class serves one agent (``dedicated``) or many (``packed``)."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+
+from pagefault.cluster import _ray
+from pagefault.cluster.remote_stores import RemoteStores
+from pagefault.cluster.router import ClusterRouter
+from pagefault.cluster.settings import Code, FleetSettings
+from pagefault.cluster.wire import pack, pack_error, unpack
+from pagefault.runtime.functions.registry import Registry
+from pagefault.runtime.host.clock import SystemClock
+from pagefault.runtime.host.host import Host
+from pagefault.runtime.host.listeners import Stream
+from pagefault.runtime.host.records import Receipt, Step
+from pagefault.runtime.host.workshop import Workshop
+from pagefault.runtime.models.registry import make_processor
+from pagefault.runtime.models.scripted import mind
+from pagefault.runtime.models.tokens import BpeTokenCounter
+from pagefault.runtime.values import AgentId, Interrupt
+
+STEPS_A_READ = 500
+
+
+class HostActor:
+    """An asynchronous actor around a :class:`~pagefault.runtime.host.host.Host`; speaks bytes."""
+
+    def __init__(self, name: str, settings: FleetSettings, code: Code) -> None:
+        self._name = name
+        self._settings = settings
+        self._code = code
+        self._host: Host | None = None
+        self._router: ClusterRouter | None = None
+        self._streams: dict[int, tuple[Stream, asyncio.Task[None], list[Step]]] = {}
+        self._numbers = itertools.count(1)
+
+    def _open(self) -> Host:
+        if self._host is None:  # made on the actor's own loop, by its first call
+            registry = Registry()
+            for function in self._code.functions:
+                registry.add(function)
+            for name, function in self._code.minds.items():
+                mind(name)(function)
+            clock = SystemClock()
+            router = ClusterRouter(self._settings, clock, self._name)
+            workshop = Workshop(registry, BpeTokenCounter(), make_processor)
+            self._host = Host(RemoteStores(self._settings), workshop, router, clock)
+            self._router = router
+            router.host = self._host
+        return self._host
+
+    @_ray.control
+    async def ready(self) -> bool:
+        """Return when the host can take interrupts."""
+        self._open()
+        return True
+
+    async def deliver(self, data: bytes) -> bytes:
+        """A batch of ``[agent, interrupt]``; answers a receipt or an error for each, once all are settled."""
+        host = self._open()
+        items: list[tuple[AgentId, Interrupt]] = [(AgentId(agent), interrupt) for agent, interrupt in unpack(data)]
+        answers = await asyncio.gather(
+            *(host.deliver(agent, interrupt) for agent, interrupt in items), return_exceptions=True
+        )
+        return pack([answer if isinstance(answer, Receipt) else pack_error(answer) for answer in answers])
+
+    async def ask(self, agent: str, data: bytes, timeout_s: float) -> bytes:
+        """Deliver one interrupt and wait for its chain's end."""
+        host = self._open()
+        interrupt = unpack(data)
+        name = AgentId(agent)
+        future = host.listeners.answer(name, interrupt.id)
+        try:
+            async with asyncio.timeout(timeout_s):
+                receipt = await host.deliver(name, interrupt)
+                if not receipt.accepted:
+                    return pack(receipt)
+                return pack(await future)
+        finally:
+            host.listeners.drop_answer(name, interrupt.id)
+
+    @_ray.control
+    async def inspect(self, agent: str) -> bytes:
+        return pack(await self._open().inspect(AgentId(agent)))
+
+    # --- streams: a driver reads what has gathered, again and again
+
+    @_ray.control
+    async def open_stream(self, agent: str) -> int:
+        """Begin to gather steps of an agent (an empty name: of all); read them with the number returned."""
+        host = self._open()
+        stream = host.listeners.stream(AgentId(agent) if agent else None)
+        number = next(self._numbers)
+        gathered: list[Step] = []
+
+        async def gather() -> None:
+            async for step in stream:
+                gathered.append(step)
+                if len(gathered) > 10 * STEPS_A_READ:
+                    del gathered[0]
+
+        self._streams[number] = (stream, asyncio.get_running_loop().create_task(gather()), gathered)
+        return number
+
+    async def read_stream(self, number: int, wait_s: float) -> bytes:
+        """What has gathered since the last read, waiting a while if that is nothing."""
+        _, task, gathered = self._streams[number]
+        loop = asyncio.get_running_loop()
+        until = loop.time() + wait_s
+        while not gathered and not task.done() and loop.time() < until:
+            await asyncio.sleep(0.01)
+        steps = gathered[:STEPS_A_READ]
+        del gathered[:STEPS_A_READ]
+        return pack([steps, task.done() and not gathered])
+
+    @_ray.control
+    async def close_stream(self, number: int) -> None:
+        entry = self._streams.pop(number, None)
+        if entry is not None:
+            entry[0].close()
+            entry[1].cancel()
+
+    # --- control
+
+    @_ray.control
+    async def is_idle(self) -> bool:
+        """Whether nothing is under way here right now."""
+        host, router = self._open(), self._router
+        return host.is_idle and (router is None or router.is_idle)
+
+    @_ray.control
+    async def resident(self) -> list[str]:
+        return [str(agent) for agent in self._open().frames]
+
+    @_ray.control
+    async def stop(self) -> None:
+        """Save every agent; this host takes nothing any more."""
+        if self._router is not None:
+            await self._router.close()
+        if self._host is not None:
+            await self._host.close()

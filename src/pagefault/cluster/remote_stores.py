@@ -1,0 +1,133 @@
+"""The stores of a fleet as its hosts see them: store actors, one a shard."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Sequence
+from typing import Any, TypeVar
+
+from pagefault.cluster import _ray
+from pagefault.cluster.settings import FleetSettings
+from pagefault.cluster.wire import pack, unpack, unpack_error
+from pagefault.runtime.errors import StoreUnavailable
+from pagefault.runtime.host.services import Owner
+from pagefault.runtime.store.protocols import Activation, Append
+from pagefault.runtime.values import AgentId, ArchiveQuery, Page, PageId, SearchResult
+
+T = TypeVar("T")
+
+
+class RemoteStores:
+    """Implements :class:`~pagefault.runtime.host.services.Stores` over Ray."""
+
+    def __init__(self, settings: FleetSettings) -> None:
+        self._settings = settings
+        self._handles: dict[int, _ray.Handle] = {}
+
+    def _store(self, shard: int) -> _ray.Handle:
+        handle = self._handles.get(shard)
+        if handle is None:
+            found = _ray.find_actor(self._settings.store_name(shard), self._settings.namespace)
+            if found is None:
+                raise StoreUnavailable(f"the store of shard {shard} is not running")
+            handle = self._handles[shard] = found
+        return handle
+
+    async def _call(self, shard: int, method: str, *arguments: object) -> object:
+        try:
+            return await _ray.call(self._store(shard), method, *arguments)
+        except _ray.ActorLost as error:
+            self._handles.pop(shard, None)
+            raise StoreUnavailable(f"the store of shard {shard} is gone: {type(error).__name__}") from error
+
+    def _of(self, agent: AgentId) -> int:
+        return self._settings.shard_of(agent)
+
+    async def register(self, agents: Sequence[tuple[AgentId, bytes]]) -> int:
+        """See :class:`Stores`; all or none within a shard."""
+        groups: dict[int, list[list[object]]] = defaultdict(list)
+        for agent, definition in agents:
+            groups[self._of(agent)].append([agent, definition])
+        made = await _gather([self._call(shard, "register", pack(group)) for shard, group in groups.items()])
+        return sum(int(str(count)) for count in made)
+
+    async def activate(self, agent: AgentId) -> Activation:
+        data = await self._call(self._of(agent), "activate", agent)
+        activation = unpack(_bytes(data))
+        if not isinstance(activation, Activation):
+            raise StoreUnavailable(f"the store answered an activation with {type(activation).__name__}")
+        return activation
+
+    async def append(self, group: Sequence[Append]) -> list[Exception | None]:
+        """See :class:`Stores`.  A shard that is down fails its own agents only."""
+        places: dict[int, list[int]] = defaultdict(list)
+        for index, append in enumerate(group):
+            places[self._of(append.agent)].append(index)
+        results: list[Exception | None] = [None] * len(group)
+
+        async def one(shard: int, indices: list[int]) -> None:
+            try:
+                answers = await self._call(shard, "append", pack([group[index] for index in indices]))
+            except StoreUnavailable as error:
+                for index in indices:
+                    results[index] = error
+                return
+            if not isinstance(answers, list) or len(answers) != len(indices):
+                raise StoreUnavailable(f"shard {shard} answered {answers!r:.80} to an append")
+            for index, answer in zip(indices, answers, strict=True):
+                results[index] = None if answer is None else unpack_error(answer)
+
+        await _gather([one(shard, indices) for shard, indices in places.items()])
+        return results
+
+    async def records(self, agent: AgentId, after_seq: int = 0) -> list[tuple[int, bytes]]:
+        answer = await self._call(self._of(agent), "records", agent, after_seq)
+        return [(int(seq), bytes(data)) for seq, data in _list(answer)]
+
+    async def agents(self, prefix: str = "") -> list[AgentId]:
+        answers = await _gather([self._call(shard, "agents", prefix) for shard in range(self._settings.shards)])
+        return sorted(AgentId(str(agent)) for answer in answers for agent in _list(answer))
+
+    async def write_pages(self, pages: Sequence[tuple[Owner, Page, int]]) -> None:
+        groups: dict[int, list[list[object]]] = defaultdict(list)
+        for owner, page, seq in pages:
+            groups[self._of(owner.agent)].append([owner, page, seq])
+        await _gather([self._call(shard, "write_pages", pack(group)) for shard, group in groups.items()])
+
+    async def forget(self, owner: Owner, page_ids: Sequence[PageId]) -> None:
+        await self._call(self._of(owner.agent), "forget", pack(owner), list(page_ids))
+
+    async def flush(self) -> None:
+        await _gather([self._call(shard, "flush") for shard in range(self._settings.shards)])
+
+    async def search(self, owner: Owner, query: ArchiveQuery) -> SearchResult:
+        data = await self._call(self._of(owner.agent), "search", pack([owner, query]))
+        result = unpack(_bytes(data))
+        if not isinstance(result, SearchResult):
+            raise StoreUnavailable(f"the store answered a search with {type(result).__name__}")
+        return result
+
+    async def load(self, owner: Owner, page_ids: Sequence[PageId]) -> list[Page]:
+        data = await self._call(self._of(owner.agent), "load", pack(owner), list(page_ids))
+        return [page for page in _list(unpack(_bytes(data))) if isinstance(page, Page)]
+
+    async def close(self) -> None:
+        """The actors belong to the fleet, not to this client."""
+        self._handles.clear()
+
+
+async def _gather(calls: Sequence[Awaitable[T]]) -> list[T]:
+    return list(await asyncio.gather(*calls))
+
+
+def _bytes(answer: object) -> bytes:
+    if not isinstance(answer, bytes):
+        raise StoreUnavailable(f"the store answered with {type(answer).__name__}, not bytes")
+    return answer
+
+
+def _list(answer: object) -> list[Any]:
+    if not isinstance(answer, list):
+        raise StoreUnavailable(f"the store answered with {type(answer).__name__}, not a list")
+    return answer

@@ -1,0 +1,43 @@
+"""What every actor of one fleet is told when it starts."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+SCHEDULER_NAME = "scheduler"
+
+
+@dataclass(frozen=True, slots=True)
+class FleetSettings:
+    """``namespace`` is Ray's, ``folder`` the data's on the stores' node; ``shards`` is fixed once data exists."""
+
+    namespace: str
+    folder: str
+    shards: int
+    packed_hosts: int
+    durability: str
+    embedder: str
+
+    def store_name(self, shard: int) -> str:
+        return f"store-{shard:02d}"
+
+    def shard_of(self, agent: str) -> int:
+        """The shard that keeps an agent: for ever the same."""
+        return zlib.crc32(agent.encode()) % self.shards
+
+    @property
+    def path(self) -> Path:
+        return Path(self.folder)
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """The program's own functions and scripted minds.  Ray carries them to the hosts when those start, as
+    it carries all code; data never travels that way."""
+
+    functions: tuple[Callable[..., Any], ...] = ()
+    minds: Mapping[str, Callable[..., Any]] = field(default_factory=dict)

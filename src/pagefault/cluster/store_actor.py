@@ -1,0 +1,65 @@
+"""A store as a Ray actor: owns one shard's journal and archive, pinned to the node of its disk."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pagefault.cluster import _ray
+from pagefault.cluster.settings import FleetSettings
+from pagefault.cluster.wire import pack, pack_error, unpack
+from pagefault.runtime.host.thread_stores import ThreadStores
+from pagefault.runtime.values import AgentId, PageId
+
+
+class StoreActor:
+    """The methods of :class:`~pagefault.runtime.host.services.Stores`, over bytes, for one shard."""
+
+    def __init__(self, settings: FleetSettings, shard: int) -> None:
+        self._stores = ThreadStores.open(
+            settings.path, shard=shard, durability=settings.durability, embedder=settings.embedder
+        )
+
+    @_ray.control
+    async def ready(self) -> bool:
+        """Return when the shard is open; what went wrong with opening it is raised by this call."""
+        return True
+
+    async def register(self, data: bytes) -> int:
+        return await self._stores.register([(AgentId(agent), definition) for agent, definition in unpack(data)])
+
+    async def activate(self, agent: str) -> bytes:
+        return pack(await self._stores.activate(AgentId(agent)))
+
+    async def append(self, data: bytes) -> list[list[str] | None]:
+        results = await self._stores.append(unpack(data))
+        return [None if error is None else pack_error(error) for error in results]
+
+    async def records(self, agent: str, after_seq: int) -> list[tuple[int, bytes]]:
+        return await self._stores.records(AgentId(agent), after_seq)
+
+    async def agents(self, prefix: str) -> list[str]:
+        return [str(agent) for agent in await self._stores.agents(prefix)]
+
+    async def write_pages(self, data: bytes) -> None:
+        await self._stores.write_pages([(owner, page, seq) for owner, page, seq in unpack(data)])
+
+    async def forget(self, owner: bytes, page_ids: list[str]) -> None:
+        await self._stores.forget(unpack(owner), [PageId(page_id) for page_id in page_ids])
+
+    async def flush(self) -> None:
+        await self._stores.flush()
+
+    async def search(self, data: bytes) -> bytes:
+        owner, query = unpack(data)
+        return pack(await self._stores.search(owner, query))
+
+    async def load(self, owner: bytes, page_ids: list[str]) -> bytes:
+        return pack(await self._stores.load(unpack(owner), [PageId(page_id) for page_id in page_ids]))
+
+    @_ray.control
+    async def statistics(self) -> dict[str, Any]:
+        return self._stores.statistics()
+
+    @_ray.control
+    async def stop(self) -> None:
+        await self._stores.close()
