@@ -1,0 +1,134 @@
+"""Processors by name: ``openai:MODEL``, ``scripted:MIND``, ``replay:NAME``."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields
+from typing import Any
+
+from pagefault.runtime.errors import ConfigError, UnknownName
+from pagefault.runtime.kernel.settings import ModelSettings
+from pagefault.runtime.models.protocols import Processor
+from pagefault.runtime.models.replay import ReplayProcessor
+from pagefault.runtime.models.retry import RetryPolicy, Timing
+from pagefault.runtime.models.scripted import ScriptedProcessor
+from pagefault.runtime.values import ModelReply
+
+_Read = Callable[[str, str], Any]
+
+
+def make_processor(
+    spec: str | ModelSettings,
+    *,
+    timing: Timing = Timing(),  # noqa: B008  frozen
+    recordings: Mapping[str, Iterable[ModelReply]] | None = None,
+) -> Processor:
+    """Make the processor that a definition names.
+
+    Args:
+        spec: a name, or a name with options.  ``openai:MODEL`` takes the options of
+            :class:`~pagefault.runtime.models.openai.OpenAIProcessor` and of
+            :class:`~pagefault.runtime.models.retry.RetryPolicy`; ``scripted:NAME`` (or
+            ``scripted:module:function``) takes ``latency_ms`` and ``window_tokens``.
+        timing: clock, sleep and chance for all of them.
+        recordings: what ``replay:NAME`` may name.
+
+    Raises:
+        UnknownName: there is no such kind of processor, mind or recording.
+        ConfigError: an option is wrong; the text names it, what was found, and what is allowed.
+    """
+    settings = ModelSettings(spec) if isinstance(spec, str) else spec
+    kind, colon, name = settings.name.partition(":")
+    if not colon or kind not in (*_MAKERS, "replay"):
+        raise UnknownName(
+            f"model {settings.name!r} is not known; write 'openai:MODEL' (any compatible server with base_url), "
+            "'scripted:MIND', 'scripted:module:function' or 'replay:NAME'"
+        )
+    if not name:
+        raise ConfigError("model.name", settings.name, f"a name after the colon, as in {kind}:NAME")
+    options = dict(settings.options)
+    if kind == "replay":
+        _read_options(options, {})
+        known = recordings or {}
+        if name not in known:
+            raise UnknownName(f"recording {name!r} is not there; there are: {', '.join(sorted(known)) or 'none'}")
+        return ReplayProcessor(known[name])
+    return _MAKERS[kind](name, options, timing)
+
+
+def _make_openai(name: str, options: Mapping[str, str], timing: Timing) -> Processor:
+    read = _read_options(options, _OPENAI_OPTIONS)
+    retry = {each.name: read.pop(each.name) for each in fields(RetryPolicy) if each.name in read}
+    module = importlib.import_module("pagefault.runtime.models.openai")  # half a second: only for those who need it
+    processor: Processor = module.OpenAIProcessor(name, retry=RetryPolicy(**retry), timing=timing, **read)
+    return processor
+
+
+def _make_scripted(name: str, options: Mapping[str, str], timing: Timing) -> Processor:
+    return ScriptedProcessor(name, timing=timing, **_read_options(options, _SCRIPTED_OPTIONS))
+
+
+def _read_options(options: Mapping[str, str], known: Mapping[str, _Read]) -> dict[str, Any]:
+    for name in options:
+        if name not in known:
+            allowed = ", ".join(sorted(known)) or "no options"
+            raise ConfigError("model.options", name, allowed)
+    return {name: known[name](f"model.{name}", value) for name, value in options.items()}
+
+
+def _text(_: str, value: str) -> str:
+    return str(value)
+
+
+def _integer(field: str, value: str) -> int:
+    try:
+        return int(str(value))
+    except ValueError:
+        raise ConfigError(field, value, "a whole number") from None
+
+
+def _number(field: str, value: str) -> float:
+    try:
+        return float(str(value))
+    except ValueError:
+        raise ConfigError(field, value, "a number") from None
+
+
+def _truth(field: str, value: str) -> bool:
+    found = {"true": True, "false": False}.get(str(value).lower())
+    if found is None:
+        raise ConfigError(field, value, "true or false")
+    return found
+
+
+def _object(field: str, value: str) -> dict[str, Any]:
+    try:
+        found = json.loads(value)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise ConfigError(field, value, "a JSON object")
+    return found
+
+
+_OPENAI_OPTIONS: Mapping[str, _Read] = {
+    "base_url": _text,
+    "api_key": _text,
+    "functions": _text,
+    "stream": _truth,
+    "strict": _truth,
+    "temperature": _number,
+    "top_p": _number,
+    "seed": _integer,
+    "window_tokens": _integer,
+    "body_bytes_max": _integer,
+    "extra_body": _object,
+    **{each.name: _integer for each in fields(RetryPolicy)},
+}
+_SCRIPTED_OPTIONS: Mapping[str, _Read] = {"latency_ms": _number, "window_tokens": _integer}
+_MAKERS: Mapping[str, Callable[[str, Mapping[str, str], Timing], Processor]] = {
+    "openai": _make_openai,
+    "scripted": _make_scripted,
+}
