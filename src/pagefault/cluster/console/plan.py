@@ -1,0 +1,91 @@
+"""A run as a TOML file describes it, checked field by field before anything is made."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pagefault.cluster.worlds.contract import World
+from pagefault.cluster.worlds.dialogues import Dialogues, load_dialogues
+from pagefault.cluster.worlds.village import Village
+from pagefault.runtime.errors import ConfigError
+from pagefault.runtime.host.config import Agent, config_error
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class FleetTable(_Table):
+    """``[fleet]``: where the agents run.  ``local`` needs no Ray."""
+
+    kind: Literal["cluster", "local"] = "cluster"
+    placement: Literal["auto", "packed", "dedicated"] = "auto"
+    hosts: int | None = Field(None, ge=1)
+    shards: int = Field(1, ge=1, le=1024)
+    folder: str | None = None
+    durability: Literal["sync", "async"] = "sync"
+    embedder: str = "wordllama"
+
+
+class VillageTable(_Table):
+    """``[village]``: see :class:`~pagefault.cluster.worlds.village.Village`."""
+
+    days: int = Field(6, ge=1)
+    facts_each: int = Field(3, ge=1)
+    questions_each: int = Field(2, ge=1)
+
+
+class DialoguesTable(_Table):
+    """``[dialogues]``: ``data`` is the file, usually given as ``--data``."""
+
+    data: str | None = None
+    questions_max: int | None = Field(None, ge=1)
+
+
+class Plan(_Table):
+    """The whole file."""
+
+    world: Literal["village", "dialogues"]
+    agents: int | None = Field(None, ge=1)
+    seed: int = 1
+    agent: dict[str, Any] = Field(default_factory=dict)
+    fleet: FleetTable = Field(default_factory=FleetTable)
+    village: VillageTable = Field(default_factory=VillageTable)
+    dialogues: DialoguesTable = Field(default_factory=DialoguesTable)
+
+
+def read_plan(path: Path) -> Plan:
+    """Read and check a file.  Raises :class:`~pagefault.runtime.errors.ConfigError`."""
+    try:
+        text = path.read_bytes().decode("utf-8")
+        return Plan.model_validate(tomllib.loads(text))
+    except FileNotFoundError:
+        raise ConfigError("FILE", str(path), "a file that exists, such as examples/village.toml") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError("FILE", str(path), f"a readable text file: {error}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError("FILE", str(path), f"valid TOML: {error}") from None
+    except ValidationError as error:
+        raise config_error(error, path.name, Plan) from None
+
+
+def make_world(plan: Plan, base: Path, data: Path | None) -> World:
+    """The world of a plan.  ``base`` is what relative paths in the file refer to."""
+    if plan.world == "village":
+        table = plan.village
+        return Village(plan.agents or 200, table.days, table.facts_each, table.questions_each, plan.seed)
+    path = data
+    if path is None and plan.dialogues.data is not None:
+        path = base / plan.dialogues.data
+    if path is None:
+        raise ConfigError("--data", "nothing", "the path of a file of conversations in LoCoMo's format")
+    return Dialogues(load_dialogues(path), plan.agents, plan.dialogues.questions_max)
+
+
+def check_agent(template: dict[str, Any]) -> None:
+    """Find what is wrong with the ``[agent]`` table before a world makes thousands from it."""
+    Agent(**{"name": "agent", **template}).definition()
