@@ -298,3 +298,38 @@ def test_a_table_is_checked_when_it_is_made() -> None:
         Codec({"number": int})
     with pytest.raises(TypeError, match="two tags"):
         Codec({"a": Lamp, "b": Lamp})
+
+
+# --- JSON --------------------------------------------------------------------------------------------
+
+CODEC = Codec(TAGS)
+
+
+@given(values_of(Page) | values_of(InterruptArrived))
+def test_dataclasses_read_back_from_json_too(value: object) -> None:
+    text = CODEC.encode_json(value)
+    assert text.isascii()
+    assert CODEC.decode_json(text) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "format version"),
+        ('[2,{"~":"usage"}]', "format version"),
+        ("[1,", "not readable JSON"),
+        ("[1,2,3]", "envelope"),
+        ('[1,{"~":"usage","money":1}]', "unknown field 'money'"),
+        ('[1,{"~":"usage","prompt_tokens":1.5}]', "found 1.5, allowed: int"),
+        ('[1,{"a":1,"a":2}]', "key twice"),
+        ("[1," + "[" * 100_000, "not readable JSON"),
+    ],
+)
+def test_bad_json_is_refused_with_what_was_wrong(text: str, said: str) -> None:
+    with pytest.raises(StoreCorrupt, match=said):
+        CODEC.decode_json(text)
+
+
+def test_what_json_cannot_hold_is_not_written() -> None:
+    with pytest.raises(InternalError, match="bytes"):
+        CODEC.encode_json({"a": b"x"})

@@ -19,11 +19,9 @@ hold, survive.
 
 from __future__ import annotations
 
-import dataclasses
+import json
 import types
-import typing
-from collections.abc import Callable, Iterable, Mapping
-from enum import Enum
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, NoReturn
 
 import msgpack
@@ -31,12 +29,13 @@ import msgpack
 from pagefault.runtime import values
 from pagefault.runtime.errors import InternalError, StoreCorrupt
 from pagefault.runtime.kernel import effects, events, functions
+from pagefault.runtime.store.layout import TAG_KEY, Mistyped, layout_of
 
 __all__ = ["TAGS", "VERSION", "Codec", "decode", "encode"]
 
 VERSION: Final = 1
-TAG_KEY: Final = "~"
 ENVELOPE: Final = b"\x92"  # a msgpack array of two
+JSON_ENVELOPE: Final = f"[{VERSION},"
 SIZE_BYTES_MAX: Final = 64 * 1024 * 1024
 DEPTH_MAX: Final = 48
 
@@ -98,25 +97,6 @@ TAGS: Final[Mapping[str, type]] = types.MappingProxyType(
 )
 """The tags of everything that may be stored.  A tag, once released, keeps its meaning for ever."""
 
-Writer = Callable[[Any], dict[str, Any]]
-"""Makes the map that stands for one instance, its tag included, fields at their default left out."""
-Reader = Callable[[Any], Any]
-"""Checks one decoded field and returns it as its declared type; raises ``_MistypedError``."""
-
-
-class _MistypedError(Exception):
-    """What was allowed in a field; the caller knows what was found and where."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Layout:
-    """How one class is written and read."""
-
-    cls: type
-    tag: str
-    write: Writer
-    readers: Mapping[str, Reader]
-
 
 class Codec:
     """Writes and reads plain data and the dataclasses of one table of tags.
@@ -132,8 +112,10 @@ class Codec:
         if len(set(tags.values())) != len(tags):
             raise TypeError("a class has two tags")
         known = frozenset(tags.values())
-        self._layouts = {cls: _layout(cls, tag, known) for tag, cls in tags.items()}
+        self._layouts = {cls: layout_of(cls, tag, known) for tag, cls in tags.items()}
         self._by_tag = {layout.tag: layout for layout in self._layouts.values()}
+        self._to_json = json.JSONEncoder(default=self._fields, separators=(",", ":")).encode
+        self._from_json = json.JSONDecoder(object_pairs_hook=self._build).decode
 
     def encode(self, value: object) -> bytes:
         """The bytes of a value.
@@ -181,6 +163,29 @@ class Codec:
             _check_decoded(value)
         return value
 
+    def encode_json(self, value: object) -> str:
+        """A dataclass of the table as JSON, for stores that people look into; plain data is not checked.
+
+        ASCII only.  Raises :class:`~pagefault.runtime.errors.InternalError` for a value that JSON cannot hold.
+        """
+        try:
+            return self._to_json((VERSION, value))
+        except (TypeError, ValueError) as error:
+            raise InternalError(f"cannot be stored: {error}") from error
+
+    def decode_json(self, text: str) -> object:
+        """What :meth:`encode_json` was given.  Raises :class:`~pagefault.runtime.errors.StoreCorrupt`."""
+        if not text.startswith(JSON_ENVELOPE):
+            raise StoreCorrupt(f"stored text is not of format version {VERSION}: {text:.40}")
+        try:
+            envelope = self._from_json(text)
+        except (ValueError, RecursionError) as error:
+            raise StoreCorrupt(f"stored text is not readable JSON: {error!r:.200}") from error
+        if len(envelope) != 2:
+            raise StoreCorrupt("stored text has no [version, value] envelope")
+        value: object = envelope[1]
+        return value
+
     def _fields(self, value: object) -> dict[str, Any]:
         """The packer's hook for everything that msgpack does not know."""
         layout = self._layouts.get(type(value))
@@ -205,7 +210,7 @@ class Codec:
                 raise StoreCorrupt(f"stored {tag!r} has the unknown field {name!r}")
             try:
                 fields[name] = reader(item)
-            except _MistypedError as error:
+            except Mistyped as error:
                 raise StoreCorrupt(f"stored {tag!r}, field {name!r}: found {item!r:.80}, allowed: {error}") from None
         try:
             return layout.cls(**fields)
@@ -255,150 +260,6 @@ def _check_decoded(value: object) -> None:
             return
         level = below
     raise StoreCorrupt(f"stored value is nested deeper than {DEPTH_MAX}")
-
-
-# --- from type hints to readers ----------------------------------------------------------------------
-
-
-def _layout(cls: type, tag: str, known: frozenset[type]) -> _Layout:
-    if not dataclasses.is_dataclass(cls):
-        raise TypeError(f"{cls.__name__} is not a dataclass")
-    hints = typing.get_type_hints(cls)
-    fields = dataclasses.fields(cls)
-    return _Layout(
-        cls=cls,
-        tag=tag,
-        write=_writer(tag, fields),
-        readers={field.name: _reader(hints[field.name], known, f"{cls.__name__}.{field.name}") for field in fields},
-    )
-
-
-def _writer(tag: str, fields: tuple[dataclasses.Field[Any], ...]) -> Writer:
-    """Generate the writer of one class, as :mod:`dataclasses` generates ``__init__``.
-
-    A loop over the fields would do, at 1.7 times the cost of the encoding of a whole event.
-    """
-    lines = ["def write(value):", f" fields = {{{TAG_KEY!r}: {tag!r}}}"]
-    scope: dict[str, Any] = {}
-    for field in fields:
-        default = f"default_{field.name}"
-        if field.default is not dataclasses.MISSING:
-            scope[default] = field.default
-        elif field.default_factory is not dataclasses.MISSING:
-            scope[default] = field.default_factory()
-        else:
-            lines.append(f" fields[{field.name!r}] = value.{field.name}")
-            continue
-        lines.append(f" item = value.{field.name}")
-        lines.append(f" if item is not {default} and item != {default}: fields[{field.name!r}] = item")
-    lines.append(" return fields")
-    exec("\n".join(lines), scope)  # noqa: S102 - made of our own classes' field names only, at import
-    writer: Writer = scope["write"]
-    return writer
-
-
-def _reader(hint: Any, known: frozenset[type], where: str) -> Reader:
-    """The reader of one declared type.  Raises ``TypeError`` for a type that cannot be stored."""
-    while isinstance(hint, typing.NewType):
-        hint = hint.__supertype__
-    if hint is Any:
-        return lambda value: value
-    origin = typing.get_origin(hint)
-    if origin is tuple:
-        item, *rest = typing.get_args(hint)
-        if rest == [Ellipsis]:
-            return _sequence(_reader(item, known, where), tuple)
-        return _row([_reader(each, known, where) for each in (item, *rest)])
-    elif origin is list:
-        return _sequence(_reader(typing.get_args(hint)[0], known, where), list)
-    elif origin is dict and typing.get_args(hint)[0] is str:
-        return _mapping(_reader(typing.get_args(hint)[1], known, where))
-    elif origin is types.UnionType or origin is typing.Union:
-        return _union(typing.get_args(hint), known, where)
-    elif hint is float:
-        return _number
-    elif hint is None or hint in {str, int, bool, bytes, types.NoneType}:
-        return _exactly(types.NoneType if hint is None else hint)
-    elif isinstance(hint, type) and issubclass(hint, Enum):
-        return _member(hint)
-    elif hint in known:
-        return _exactly(hint)
-    raise TypeError(f"{where}: {hint} cannot be stored")
-
-
-def _exactly(cls: type) -> Reader:
-    name = cls.__name__
-
-    def read(value: Any) -> Any:
-        if type(value) is not cls:
-            raise _MistypedError(name)
-        return value
-
-    return read
-
-
-def _number(value: Any) -> float:
-    if type(value) is not float and type(value) is not int:
-        raise _MistypedError("float")
-    return float(value)
-
-
-def _member(cls: type[Enum]) -> Reader:
-    members = {member.value: member for member in cls}
-    raw = type(next(iter(members)))
-
-    def read(value: Any) -> Enum:
-        # The exact type first: True and 1.0 would find the member whose value is 1.
-        member = members.get(value) if type(value) is raw else None
-        if member is None:
-            raise _MistypedError(f"one of {', '.join(map(repr, members))}")
-        return member
-
-    return read
-
-
-def _sequence(read_item: Reader, make: type[list[Any]] | type[tuple[Any, ...]]) -> Reader:
-    def read(value: Any) -> Any:
-        if type(value) is not list:
-            raise _MistypedError("a list")
-        return make(map(read_item, value))
-
-    return read
-
-
-def _row(readers: list[Reader]) -> Reader:
-    """A tuple of fixed length, each place with its own type."""
-
-    def read(value: Any) -> tuple[Any, ...]:
-        if type(value) is not list or len(value) != len(readers):
-            raise _MistypedError(f"a list of {len(readers)}")
-        return tuple(reader(item) for reader, item in zip(readers, value, strict=True))
-
-    return read
-
-
-def _mapping(read_item: Reader) -> Reader:
-    def read(value: Any) -> dict[str, Any]:
-        if type(value) is not dict:
-            raise _MistypedError("a map")
-        return {key: read_item(item) for key, item in value.items()}
-
-    return read
-
-
-def _union(hints: tuple[Any, ...], known: frozenset[type], where: str) -> Reader:
-    readers = [_reader(hint, known, where) for hint in hints]
-
-    def read(value: Any) -> Any:
-        allowed = []
-        for reader in readers:
-            try:
-                return reader(value)
-            except _MistypedError as error:
-                allowed.append(str(error))
-        raise _MistypedError(" or ".join(allowed))
-
-    return read
 
 
 _CODEC: Final = Codec(TAGS)
