@@ -96,7 +96,7 @@ def test_a_memory_view_makes_a_system_call() -> None:
 
     spec = definition_of(remember).spec(SystemSettings(recall_mode="words"))
     assert spec.system_call is not None
-    assert spec.system_call(None, {"text": "x"}) == Done("x words")  # type: ignore[arg-type]
+    assert spec.system_call(None, {"text": "x"}) == Done("x words")  # type: ignore[arg-type]  # it does not look
 
 
 def no_docstring(name: str) -> None: ...
@@ -146,7 +146,7 @@ def unknown_type(name: Missing) -> None:  # type: ignore[name-defined]  # noqa: 
     """Do."""
 
 
-def bad_default(name: int = "three") -> None:  # type: ignore[assignment]
+def bad_default(name: int = "three") -> None:  # type: ignore[assignment]  # that is the mistake
     """Do."""
 
 
@@ -229,7 +229,7 @@ def test_a_system_call_must_be_plain() -> None:
 
     for target, options in ((later, {}), (elsewhere, {"runs_in": "ray"}), (configured, {})):
         with pytest.raises(FunctionDefinitionError, match="system call"):
-            function(**options)(target)  # type: ignore[call-overload]
+            function(**options)(target)  # type: ignore[call-overload]  # three kinds of options
 
 
 def test_only_functions_are_decorated() -> None:

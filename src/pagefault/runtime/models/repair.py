@@ -192,8 +192,8 @@ class _Reader:
             end = _closing(text, match.end() - 1)
             call = self._python_call(text[match.start(match.lastindex or 1) : end]) if end else None
             if call is not None:
-                place = end
-                yield _Span(match.start(), end + len(re.compile(r"[\])`]*").match(text, end)[0]), [call])  # type: ignore[index]
+                place = len(text) - len(text[end:].lstrip("])`"))
+                yield _Span(match.start(), place, [call])
 
     # --- pieces -------------------------------------------------------------------------------------
 

@@ -26,6 +26,7 @@ from pagefault.runtime.models.retry import Timing
 from pagefault.runtime.values import FunctionCall, ModelReply, ModelRequest
 
 HEARTBEAT = "request_heartbeat"
+_ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ def call(name: str, /, heartbeat: bool = False, **arguments: Any) -> Act:  # noq
     """Call a function; ``heartbeat`` asks for another step after its result."""
     if heartbeat:
         arguments[HEARTBEAT] = True
-    return Act(name, json.dumps(arguments, ensure_ascii=False, separators=(",", ":")))
+    return Act(name, _ENCODE(arguments))
 
 
 def say(message: str) -> Act:

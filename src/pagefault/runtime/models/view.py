@@ -147,20 +147,19 @@ class View:
         return tuple(line for line in found if line is not None)
 
     @cached_property
-    def _incoming_place(self) -> int:
+    def _incoming(self) -> tuple[int, Line | None]:
         messages = self.request.messages
         for place in range(len(messages) - 1, -1, -1):
             if messages[place].role == "user":
                 line = read_line(messages[place].text)
                 if line is not None and line.form == "message":
-                    return place
-        return -1
+                    return place, line
+        return -1, None
 
-    @cached_property
+    @property
     def incoming(self) -> Line | None:
         """The newest message or observation: what this chain is about."""
-        place = self._incoming_place
-        return read_line(self.request.messages[place].text) if place >= 0 else None
+        return self._incoming[1]
 
     @cached_property
     def results(self) -> tuple[CallResult, ...]:
@@ -175,12 +174,12 @@ class View:
     @property
     def steps(self) -> int:
         """How many replies this agent has made since then."""
-        return sum(message.role == "assistant" for message in self.request.messages[self._incoming_place + 1 :])
+        return sum(message.role == "assistant" for message in self.request.messages[self._incoming[0] + 1 :])
 
     @cached_property
     def paged_in(self) -> tuple[Line, ...]:
         """Pages that came back since then."""
-        since = self.request.messages[self._incoming_place + 1 :]
+        since = self.request.messages[self._incoming[0] + 1 :]
         found = (read_line(message.text) for message in since if message.role == "user")
         return tuple(line for line in found if line is not None and line.form == "paged_in")
 
@@ -199,7 +198,7 @@ class View:
 
     def _results(self) -> Iterator[CallResult]:
         calls: dict[str, FunctionCall] = {}
-        for message in self.request.messages[self._incoming_place + 1 :]:
+        for message in self.request.messages[self._incoming[0] + 1 :]:
             calls.update((call.id, call) for call in message.calls)
             if message.role != "tool":
                 continue
