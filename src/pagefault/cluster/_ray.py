@@ -91,7 +91,7 @@ def start_actor(
         options["resources"] = dict(resources)
     if detached:
         options["lifetime"] = "detached"
-    remote = ray.remote(cls)
+    remote: Any = ray.remote(cls)
     return cast("Handle", remote.options(**options).remote(*arguments))
 
 
@@ -147,7 +147,7 @@ def unwrap(error: RayTaskError) -> BaseException:
 def find_actor(name: str, namespace: str) -> Handle | None:
     """A named actor, if there is one."""
     try:
-        return cast("Handle", ray.get_actor(name, namespace=namespace))
+        return ray.get_actor(name, namespace=namespace)
     except ValueError:
         return None
 
@@ -162,4 +162,4 @@ def end_actor(handle: Handle) -> None:
 
 def cpu_count() -> int:
     """Processors of the whole cluster."""
-    return max(1, int(ray.cluster_resources().get("CPU", 1)))
+    return max(1, int(cast("Any", ray.cluster_resources)().get("CPU", 1)))

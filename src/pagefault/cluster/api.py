@@ -27,7 +27,7 @@ from pagefault.runtime.errors import ConfigError, InternalError, Overloaded, Usa
 from pagefault.runtime.functions.registry import Registry
 from pagefault.runtime.host.clock import SystemClock
 from pagefault.runtime.host.config import Agent
-from pagefault.runtime.host.fleet import ASK_TIMEOUT_S, AgentRef, as_interrupt, check_receipt, text_of
+from pagefault.runtime.host.fleet import ASK_TIMEOUT_S, AgentRef, as_interrupt, check_receipt, handled_before, text_of
 from pagefault.runtime.host.records import Answer, Inspection, Receipt, Step, encode_definition
 from pagefault.runtime.host.workshop import Workshop
 from pagefault.runtime.models.registry import make_processor
@@ -240,6 +240,7 @@ class Cluster:
             result = unpack(data)
             if isinstance(result, Receipt):
                 check_receipt(agent, result)
+                result = handled_before(result)
             if not isinstance(result, Answer):
                 raise InternalError(f"{host} answered a question with {type(result).__name__}")
             return result

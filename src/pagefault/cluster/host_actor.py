@@ -75,7 +75,7 @@ class HostActor:
         try:
             async with asyncio.timeout(timeout_s):
                 receipt = await host.deliver(name, interrupt)
-                if not receipt.accepted:
+                if not receipt.accepted or not receipt.under_way:
                     return pack(receipt)
                 return pack(await future)
         finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -24,8 +24,8 @@ class FleetTable(_Table):
 
     kind: Literal["cluster", "local"] = "cluster"
     placement: Literal["auto", "packed", "dedicated"] = "auto"
-    hosts: int | None = Field(None, ge=1)
-    shards: int = Field(1, ge=1, le=1024)
+    hosts: Annotated[int | None, Field(ge=1)] = None
+    shards: Annotated[int, Field(ge=1, le=1024)] = 1
     folder: str | None = None
     durability: Literal["sync", "async"] = "sync"
     embedder: str = "wordllama"
@@ -34,28 +34,28 @@ class FleetTable(_Table):
 class VillageTable(_Table):
     """``[village]``: see :class:`~pagefault.cluster.worlds.village.Village`."""
 
-    days: int = Field(6, ge=1)
-    facts_each: int = Field(3, ge=1)
-    questions_each: int = Field(2, ge=1)
+    days: Annotated[int, Field(ge=1)] = 6
+    facts_each: Annotated[int, Field(ge=1)] = 3
+    questions_each: Annotated[int, Field(ge=1)] = 2
 
 
 class DialoguesTable(_Table):
     """``[dialogues]``: ``data`` is the file, usually given as ``--data``."""
 
     data: str | None = None
-    questions_max: int | None = Field(None, ge=1)
+    questions_max: Annotated[int | None, Field(ge=1)] = None
 
 
 class Plan(_Table):
     """The whole file."""
 
     world: Literal["village", "dialogues"]
-    agents: int | None = Field(None, ge=1)
+    agents: Annotated[int | None, Field(ge=1)] = None
     seed: int = 1
     agent: dict[str, Any] = Field(default_factory=dict)
-    fleet: FleetTable = Field(default_factory=FleetTable)
-    village: VillageTable = Field(default_factory=VillageTable)
-    dialogues: DialoguesTable = Field(default_factory=DialoguesTable)
+    fleet: FleetTable = FleetTable()
+    village: VillageTable = VillageTable()
+    dialogues: DialoguesTable = DialoguesTable()
 
 
 def read_plan(path: Path) -> Plan:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import secrets
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -131,6 +132,7 @@ class Dialogues:
     def __init__(self, dialogues: Sequence[Dialogue], agents: int | None = None, questions_max: int | None = None) -> None:
         self._dialogues = list(dialogues)[:agents]
         self._questions_max = questions_max
+        self._token = secrets.token_hex(4)  # a run that goes on where another stopped asks again
 
     def agents(self, template: Mapping[str, Any]) -> list[Agent]:
         """One agent a conversation, who has overheard it."""
@@ -180,7 +182,7 @@ class Dialogues:
         scores = []
         for number, question in enumerate(self._asked(dialogue)):
             asked = Interrupt(
-                id=InterruptId(f"{dialogue.name}/question-{number}"),
+                id=InterruptId(f"{dialogue.name}/question-{number}/{self._token}"),
                 kind=InterruptKind.MESSAGE,
                 priority=Priority.USER,
                 sender=EXAMINER,

@@ -28,7 +28,7 @@ def reader(request: ModelRequest) -> Reply:
     if result is None:
         return call("conversation_search", True, query=incoming.text)
     wanted = _words(incoming.text)
-    best = max(view.hits.lines, key=lambda line: len(wanted & _words(line.text)), default=None)
+    best = max(view.hits().lines, key=lambda line: len(wanted & _words(line.text)), default=None)
     return say(best.text if best is not None else "I do not know.")
 
 

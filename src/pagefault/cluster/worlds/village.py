@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import secrets
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -136,6 +137,7 @@ class Village:
                 raise ConfigError(f"village.{field}", value, f"{least} or more")
         self.plan = make_plan(agents, days, facts_each, questions_each, seed)
         self._days = days
+        self._token = secrets.token_hex(4)  # a run that goes on where another stopped asks again
 
     def agents(self, template: Mapping[str, Any]) -> list[Agent]:
         """One agent a villager, all made alike but for the name."""
@@ -161,7 +163,7 @@ class Village:
             today = [meeting for meeting in plan.meetings if meeting.day == day]
             await asyncio.gather(*(tell(meeting.teller, _meet(meeting)) for meeting in today))
             await fleet.idle()  # the day ends when everybody has heard what they were told
-        asked = [tell(name, _ask(number, fact, self._days + 30)) for number, (name, fact) in enumerate(plan.questions)]
+        asked = [tell(name, _ask(f"{number}-{self._token}", fact, self._days + 30)) for number, (name, fact) in enumerate(plan.questions)]
         answers = await asyncio.gather(*asked)
         seconds = loop.time() - began
         totals = Totals()
@@ -233,5 +235,5 @@ def _meet(meeting: Meeting) -> Interrupt:
     return _event(key, InterruptKind.OBSERVATION, "village", text, meeting.day)
 
 
-def _ask(number: int, fact: Fact, day: int) -> Interrupt:
+def _ask(number: str, fact: Fact, day: int) -> Interrupt:
     return _event(f"ask-{number}", InterruptKind.MESSAGE, "stranger", f"Tell me, what is {fact.topic}?", day)

@@ -32,7 +32,7 @@ def villager(request: ModelRequest) -> Reply:
             return nothing()
         source = "I found out" if incoming.author == "village" else f"{incoming.author} told me"
         return call("archival_memory_insert", content=f"{source} that {fact.group(0)}.")
-    topic = (meeting.group(2) if meeting is not None else question.group(1)) if question or meeting else ""
+    topic = meeting.group(2) if meeting is not None else question.group(1) if question is not None else ""
     result = view.result
     if result is None:
         return call("archival_memory_search", True, query=topic)
@@ -47,7 +47,7 @@ def villager(request: ModelRequest) -> Reply:
 
 
 def _look_up(view: View, topic: str) -> str:
-    for line in view.hits.lines:
+    for line in view.hits().lines:
         fact = _FACT.search(line.text)
         if fact is not None and fact.group(1) == topic:
             return fact.group(2)

@@ -75,6 +75,13 @@ def check_receipt(agent: str, receipt: Receipt) -> None:
     raise AgentFailed(f"{agent}: {receipt.reason}", "refused")
 
 
+def handled_before(receipt: Receipt) -> Answer | None:
+    """The answer to an interrupt that was handled before: its words went to whoever sent it then."""
+    if receipt.accepted and not receipt.under_way:
+        return Answer("", "duplicate", 0, "this interrupt was handled before", receipt.page_id)
+    return None
+
+
 def text_of(agent: str, answer: Answer) -> str:
     """What was said; raises :class:`~pagefault.runtime.errors.AgentFailed` when nothing was and the chain failed."""
     if answer.text or answer.outcome == "yielded":

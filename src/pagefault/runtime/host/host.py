@@ -62,6 +62,7 @@ class Host:
             timers=self._timers,
             feed=self.feed,
             snapshot=self._snapshot,
+            fail=self._fail,
         )
         self.committer = Committer(stores, self._performer.perform, self._fail, self._pages.drain)
 

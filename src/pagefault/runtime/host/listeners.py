@@ -92,6 +92,7 @@ class Listeners:
                 for future in waiting if isinstance(waiting, list) else [waiting]:
                     if not future.done():
                         future.set_exception(error)
+                        future.exception()  # whoever asked may have left: that is no cause for a warning
 
     # --- streams
 

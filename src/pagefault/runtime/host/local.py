@@ -16,7 +16,7 @@ from pagefault.runtime.errors import UsageError
 from pagefault.runtime.functions.registry import Registry
 from pagefault.runtime.host.clock import Clock
 from pagefault.runtime.host.config import Agent
-from pagefault.runtime.host.fleet import ASK_TIMEOUT_S, AgentRef, as_interrupt, check_receipt, text_of
+from pagefault.runtime.host.fleet import ASK_TIMEOUT_S, AgentRef, as_interrupt, check_receipt, handled_before, text_of
 from pagefault.runtime.host.host import Host
 from pagefault.runtime.host.local_router import LocalRouter
 from pagefault.runtime.host.records import Answer, Inspection, Step, encode_definition
@@ -191,8 +191,9 @@ class Local:
         future = host.listeners.answer(name, interrupt.id)
         try:
             async with asyncio.timeout(timeout_s):
-                check_receipt(agent, await host.deliver(name, interrupt))
-                return await future
+                receipt = await host.deliver(name, interrupt)
+                check_receipt(agent, receipt)
+                return handled_before(receipt) or await future
         finally:
             host.listeners.drop_answer(name, interrupt.id)
 

@@ -12,6 +12,7 @@ from typing import Any
 import structlog
 
 from pagefault.runtime.errors import (
+    InternalError,
     ModelBusy,
     ModelError,
     ModelMalformed,
@@ -61,6 +62,7 @@ class Performer:
         timers: Timers,
         feed: Callable[[Frame, ev.Event], None],
         snapshot: Callable[[Frame], None],
+        fail: Callable[[Frame, Exception], None],
     ) -> None:
         self._stores = stores
         self._workshop = workshop
@@ -72,6 +74,7 @@ class Performer:
         self._timers = timers
         self._feed = feed
         self._snapshot = snapshot
+        self._fail = fail
         self._table: dict[type[Any], Callable[[Frame, int, Any], None]] = {
             fx.CallModel: self._call_model,
             fx.Summarize: self._summarize,
@@ -98,19 +101,19 @@ class Performer:
     # --- calls that end in an event
 
     def _start(self, frame: Frame, call_id: CallId, work: Coroutine[Any, Any, ev.Event]) -> None:
-        task = asyncio.get_running_loop().create_task(self._ending(frame, call_id, work))
+        task = asyncio.get_running_loop().create_task(work)
         frame.tasks[call_id] = task
+        task.add_done_callback(lambda done: self._ended(frame, call_id, done))
 
-    async def _ending(self, frame: Frame, call_id: CallId, work: Coroutine[Any, Any, ev.Event]) -> None:
-        try:
-            event = await work
-        except asyncio.CancelledError:
-            if frame.broken is not None:
-                raise
-            event = ev.Cancelled(self._clock.now_ms(), call_id)
-        finally:
-            frame.tasks.pop(call_id, None)
-        self._feed(frame, event)
+    def _ended(self, frame: Frame, call_id: CallId, task: asyncio.Task[ev.Event]) -> None:
+        """A callback and not a wrapper: a task that is cancelled before it began runs none of its code."""
+        frame.tasks.pop(call_id, None)
+        if task.cancelled():
+            self._feed(frame, ev.Cancelled(self._clock.now_ms(), call_id))
+        elif (error := task.exception()) is not None:
+            self._fail(frame, InternalError(f"{frame.id}: {call_id} raised {type(error).__name__}: {error}"))
+        else:
+            self._feed(frame, task.result())
 
     def _cancel_call(self, frame: Frame, _seq: int, effect: fx.CancelCall) -> None:
         task = frame.tasks.get(effect.call_id)
@@ -210,7 +213,10 @@ class Performer:
     # --- what goes to others
 
     def _accept(self, frame: Frame, _seq: int, effect: fx.Accept) -> None:
-        self._listeners.give_receipt(frame.id, effect.cause, Receipt(True, effect.duplicate))
+        receipt = Receipt(
+            True, effect.duplicate, page_id=effect.page_id, under_way=effect.under_way or not effect.duplicate
+        )
+        self._listeners.give_receipt(frame.id, effect.cause, receipt)
 
     def _reject(self, frame: Frame, _seq: int, effect: fx.Reject) -> None:
         receipt = Receipt(False, reason=effect.reason, retry_after_ms=effect.retry_after_ms)

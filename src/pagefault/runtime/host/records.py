@@ -84,12 +84,18 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What became of a sent interrupt: accepted (``duplicate`` if it had been before), or not and why."""
+    """What became of a sent interrupt: accepted, or not and why.
+
+    ``duplicate``: it had been accepted before; then ``under_way`` says whether its chain has not ended yet,
+    and ``page_id`` which page it became.
+    """
 
     accepted: bool
     duplicate: bool = False
     reason: str = ""
     retry_after_ms: int = 0
+    page_id: PageId = PageId("")
+    under_way: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,75 @@
+"""Stores with the real journal and the plainest archive that could be right: a dictionary and a loop."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from pagefault.runtime.host.services import Owner
+from pagefault.runtime.store.protocols import Activation, Append
+from pagefault.runtime.store.sqlite import SqliteJournal
+from pagefault.runtime.values import AgentId, ArchiveQuery, Hit, Page, PageId, SearchResult
+
+_WORD = re.compile(r"\w+")
+
+
+class NaiveStores:
+    """Implements the host's ``Stores``."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.journal = SqliteJournal(folder / "journal.sqlite")
+        self.pages: dict[tuple[str, PageId], Page] = {}
+        self.failure: Exception | None = None
+        self.groups: list[int] = []
+
+    async def register(self, agents: Sequence[tuple[AgentId, bytes]]) -> int:
+        return self.journal.register_many(agents)
+
+    async def activate(self, agent: AgentId) -> Activation:
+        return self.journal.activate(agent)
+
+    async def append(self, group: Sequence[Append]) -> list[Exception | None]:
+        if self.failure is not None:
+            raise self.failure
+        self.groups.append(len(group))
+        return self.journal.append(group)
+
+    async def records(self, agent: AgentId, after_seq: int = 0) -> list[tuple[int, bytes]]:
+        return list(self.journal.records(agent, after_seq))
+
+    async def agents(self, prefix: str = "") -> list[AgentId]:
+        return list(self.journal.agents(prefix))
+
+    async def write_pages(self, pages: Sequence[tuple[Owner, Page, int]]) -> None:
+        for owner, page, _ in pages:
+            self.pages[owner.agent, page.id] = page
+
+    async def forget(self, owner: Owner, page_ids: Sequence[PageId]) -> None:
+        for page_id in page_ids:
+            self.pages.pop((owner.agent, page_id), None)
+
+    async def flush(self) -> None:
+        """Nothing waits."""
+
+    async def search(self, owner: Owner, query: ArchiveQuery) -> SearchResult:
+        wanted = set(_WORD.findall(query.text.lower()))
+        found = []
+        for (agent, _), page in self.pages.items():
+            if agent != owner.agent or page.space not in query.spaces:
+                continue
+            if query.kinds and page.kind not in query.kinds:
+                continue
+            shared = len(wanted & set(_WORD.findall(page.text.lower())))
+            if shared or not wanted:
+                found.append(Hit(page, float(shared)))
+        found.sort(key=lambda hit: (-hit.score, hit.page.ordinal))
+        shown = tuple(found[query.offset : query.offset + query.limit])
+        return SearchResult(shown, len(found), query.offset, query.limit)
+
+    async def load(self, owner: Owner, page_ids: Sequence[PageId]) -> list[Page]:
+        return [self.pages[owner.agent, page_id] for page_id in page_ids if (owner.agent, page_id) in self.pages]
+
+    async def close(self) -> None:
+        self.journal.close()
