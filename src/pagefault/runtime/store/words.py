@@ -26,7 +26,7 @@ STOP_WORDS: Final = frozenset(
     under until up ve very was wasn't we we'd we'll we're we've were weren't what what's when when's where
     where's which while who who's whom why why's will with won't would wouldn't you you'd you'll you're
     you've your yours yourself yourselves
-    """.split()  # noqa: SIM905 - words are read more easily than quotes
+    """.split()
 )
 """The stop words of the Snowball project's English list, and the pieces that contractions leave."""
 
