@@ -17,7 +17,8 @@ import importlib
 import inspect
 import json
 import zlib
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -140,17 +141,39 @@ class ScriptedProcessor:
         self.name = f"scripted:{script if isinstance(script, str) else _origin(script)}"
         self.window_tokens = window_tokens
         self._latency_ms = latency_ms
+        self._is_async = inspect.iscoroutinefunction(self._mind)
         self._timing = timing
+
+    def reply_now(self, request: ModelRequest) -> ModelReply | None:
+        """The reply without a task or a wait, for hosts that look for this method.
+
+        ``None`` if this mind takes its time (``latency_ms``, or an ``async`` function): use :meth:`reply`.
+        Raises ``ModelMalformed`` if the mind fails or returns what is no reply.
+        """
+        if self._latency_ms or self._is_async:
+            return None
+        with self._blame():
+            found: Any = self._mind(request)
+            if inspect.iscoroutine(found):  # a plain function that returns one: ask it the other way from now on
+                found.close()
+                self._is_async = True
+                return None
+            return found if isinstance(found, ModelReply) else make_reply(request, found)
 
     async def reply(self, request: ModelRequest) -> ModelReply:
         """Ask the mind.  Raises ``ModelMalformed`` if it fails or returns what is no reply."""
         if self._latency_ms:
             await self._timing.sleep_ms(self._latency_ms)
-        try:
+        with self._blame():
             found: Any = self._mind(request)
             if inspect.isawaitable(found):
                 found = await found
             return found if isinstance(found, ModelReply) else make_reply(request, found)
+
+    @contextmanager
+    def _blame(self) -> Iterator[None]:
+        try:
+            yield
         except ModelError:
             raise
         except Exception as error:  # users' code may raise anything
