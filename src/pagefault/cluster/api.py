@@ -212,6 +212,10 @@ class Cluster:
         hosts: dict[str, list[str]] = await _ray.call(self._parts.scheduler, "hosts")
         return hosts
 
+    async def host_pid(self, agent: AgentId | str) -> int:
+        """The process that the agent lives in: for tools, and for tests that kill it."""
+        return int(await _ray.call(await self._parts.router.handle_of(AgentId(agent)), "pid"))
+
     # --- interrupts
 
     def _interrupt(self, message: str | Interrupt) -> Interrupt:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 
 from pagefault.cluster import _ray
 from pagefault.cluster.remote_stores import RemoteStores
@@ -129,6 +130,11 @@ class HostActor:
         """Whether nothing is under way here right now."""
         host, router = self._open(), self._router
         return host.is_idle and (router is None or router.is_idle)
+
+    @_ray.control
+    async def pid(self) -> int:
+        """This process."""
+        return os.getpid()
 
     @_ray.control
     async def resident(self) -> list[str]:

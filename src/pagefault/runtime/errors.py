@@ -120,11 +120,15 @@ class ModelError(PagefaultError):
         self.retry_after_ms = retry_after_ms
 
     def __reduce__(self) -> tuple[object, ...]:
-        return type(self), (self.message,), {
-            "status": self.status,
-            "attempts": self.attempts,
-            "retry_after_ms": self.retry_after_ms,
-        }
+        return (
+            type(self),
+            (self.message,),
+            {
+                "status": self.status,
+                "attempts": self.attempts,
+                "retry_after_ms": self.retry_after_ms,
+            },
+        )
 
 
 class ModelUnavailable(ModelError):

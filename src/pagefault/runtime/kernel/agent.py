@@ -121,7 +121,7 @@ class AgentState(AgentData):
             "steps_at_snapshot": self.steps_at_snapshot,
             "ordinal": self.ordinal,
             "calls_made": self.calls_made,
-            "remembered": list(self.remembered),
+            "remembered": [[key, page_id] for key, page_id in self.remembered.items()],
             "evicted": list(self.evicted),
             "mailbox": self.mailbox.dump(),
             "entries": list(self.context.entries.values()),
@@ -158,7 +158,7 @@ class AgentState(AgentData):
         for name in ("warned", "epoch", "now_ms", "paused_until_ms", "steps_at_snapshot", "ordinal", "calls_made"):
             setattr(self, name, state[name])
         self.timers = {str(key): timer for key, timer in state["timers"]}
-        self.remembered = OrderedDict.fromkeys(InterruptId(key) for key in state["remembered"])
+        self.remembered = OrderedDict((InterruptId(key), PageId(page_id)) for key, page_id in state["remembered"])
         self.evicted = OrderedDict.fromkeys(PageId(key) for key in state["evicted"])
         self.mailbox.load(state["mailbox"])
         self.context.entries = {shown.page.id: shown for shown in state["entries"]}

@@ -107,11 +107,17 @@ class ForgetPages:
 
 @dataclass(frozen=True, slots=True)
 class Accept:
-    """The interrupt is in the mailbox (or was, before: ``duplicate``); tell the sender."""
+    """The interrupt is in the mailbox; tell the sender.
+
+    ``duplicate``: it was accepted before; ``page_id`` is then the page that it became, if it was handled, and
+    ``under_way`` whether its chain has not ended yet.
+    """
 
     gated: ClassVar[bool] = True
     cause: InterruptId
     duplicate: bool = False
+    page_id: PageId = PageId("")
+    under_way: bool = False
 
 
 @dataclass(frozen=True, slots=True)

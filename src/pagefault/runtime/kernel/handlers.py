@@ -58,7 +58,7 @@ def on_interrupt(data: AgentData, event: InterruptArrived) -> None:
         on_interrupt_stopped(data, event)  # only the end of its last call is still awaited
         return
     if interrupt.id in data.remembered:
-        data.emit(Accept(interrupt.id, duplicate=True))
+        _accept_again(data, interrupt.id)
         return
     if interrupt.hops > data.definition.chain.hops_max:
         data.notice("hop_limit", value=data.definition.chain.hops_max, cause=interrupt.id)
@@ -80,6 +80,11 @@ def on_interrupt(data: AgentData, event: InterruptArrived) -> None:
 def _accept(data: AgentData, interrupt: Interrupt) -> None:
     data.remember(interrupt.id)
     data.emit(Accept(interrupt.id))
+
+
+def _accept_again(data: AgentData, interrupt_id: InterruptId) -> None:
+    page_id, under_way = data.remembered[interrupt_id], data.is_under_way(interrupt_id)
+    data.emit(Accept(interrupt_id, duplicate=True, page_id=page_id, under_way=under_way))
 
 
 def _refuse(data: AgentData, interrupt: Interrupt, reason: str, *, retry: bool = True) -> None:
@@ -124,7 +129,7 @@ def _take_answer(data: AgentData, interrupt: Interrupt) -> None:
 def on_interrupt_stopped(data: AgentData, event: InterruptArrived) -> None:
     """A killed agent takes nothing."""
     if event.interrupt.id in data.remembered:
-        data.emit(Accept(event.interrupt.id, duplicate=True))
+        _accept_again(data, event.interrupt.id)
     else:
         _refuse(data, event.interrupt, "the agent was killed", retry=False)
 

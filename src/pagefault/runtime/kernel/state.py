@@ -182,7 +182,7 @@ class AgentData:
         self.steps_at_snapshot = 0
         self.ordinal = 0
         self.calls_made = 0
-        self.remembered: OrderedDict[InterruptId, None] = OrderedDict()
+        self.remembered: OrderedDict[InterruptId, PageId] = OrderedDict()  # with the page that each became
         self.evicted: OrderedDict[PageId, None] = OrderedDict()
         self.out: list[AnyEffect] = []
 
@@ -220,7 +220,7 @@ class AgentData:
         self.out.append(Notice(self.cause if cause is None else cause, name, page_ids, value, text))
 
     def remember(self, interrupt_id: InterruptId) -> None:
-        self.remembered[interrupt_id] = None
+        self.remembered[interrupt_id] = PageId("")
         while len(self.remembered) > self.definition.mailbox.remembered_ids:
             self.remembered.popitem(last=False)
 
@@ -232,6 +232,11 @@ class AgentData:
         if self.paused_until_ms > self.now_ms:
             times.append(self.paused_until_ms)
         return min(times, default=None)
+
+    def is_under_way(self, interrupt_id: InterruptId) -> bool:
+        """Whether an interrupt waits or its chain has not ended."""
+        chains = [*self.suspended, *self.parked.values(), *([self.chain] if self.chain is not None else [])]
+        return interrupt_id in self.mailbox or any(chain.cause == interrupt_id for chain in chains)
 
     # --- pages
 

@@ -90,6 +90,8 @@ def _begin(data: AgentData, interrupt: Interrupt) -> None:
     data.statistics.chains += 1
     data.notice("chain_started", text=interrupt.kind.value)
     chain.page_id = take_interrupt(data, interrupt)
+    if interrupt.id in data.remembered:
+        data.remembered[interrupt.id] = chain.page_id
 
 
 def _resume_parked(data: AgentData, key: InterruptId) -> None:

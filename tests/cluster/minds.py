@@ -1,0 +1,37 @@
+"""Minds that hosts of the cluster tests import by name."""
+
+from __future__ import annotations
+
+from pagefault.runtime.models.scripted import Reply, call, nothing, say
+from pagefault.runtime.models.view import View
+from pagefault.runtime.values import ModelRequest
+
+
+def echo(request: ModelRequest) -> Reply:
+    incoming = View(request).incoming
+    return say(f"heard {incoming.text}") if incoming is not None else nothing()
+
+
+def caller(request: ModelRequest) -> Reply:
+    """Asks another agent, and answers with what that one said."""
+    view = View(request)
+    if view.result is None and view.incoming is not None:
+        return call("call_agent", True, agent=view.incoming.text, message="well?", timeout_seconds=60)
+    return say(view.result.text if view.result is not None else "nothing")
+
+
+def tool_user(request: ModelRequest) -> Reply:
+    view = View(request)
+    if view.result is None:
+        return call("add", True, first=2, second=3)
+    return say(view.result.text)
+
+
+def keeper(request: ModelRequest) -> Reply:
+    """Keeps what it is told; looks it up when asked."""
+    view = View(request)
+    if view.result is not None:
+        lines = view.hits().lines
+        return say(lines[0].text if lines else "nothing found")
+    text = view.incoming.text if view.incoming is not None else ""
+    return call("conversation_search", True, query=text) if text.endswith("?") else nothing()
