@@ -51,7 +51,7 @@ def from_status(
     asked_ms = retry_after_ms(headers, wall_ms)
     wait_ms = 0 if asked_ms is None else int(min(asked_ms, RETRY_AFTER_REPORTED_MS_MAX))
     error: ModelError
-    if 400 <= status <= 500 and status != 401 and _OVERFLOW.search(f"{code} {words}"):
+    if 400 <= status <= 500 and status not in (401, 429) and _OVERFLOW.search(f"{code} {words}"):
         return ModelOverflow(f"the prompt is longer than the window of {model}: {words}", status=status)
     if status == 429 and code != "insufficient_quota":
         error = ModelBusy(f"{where} is busy (429): {words}", status=status, retry_after_ms=wait_ms)

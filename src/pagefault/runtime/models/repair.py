@@ -24,6 +24,7 @@ REPAIR_CHARS_MAX = 65_536
 _CALLS_MAX = 32
 _BRACES_MAX = 200
 _DEPTH_MAX = 6
+_PUNCTUATION = " ,;`()[]\n"
 
 _THINKING = re.compile(r"<think(?:ing)?>.*?</think(?:ing)?>", re.DOTALL)
 _THOUGHT_END = re.compile(r"\A.*</think(?:ing)?>", re.DOTALL)
@@ -71,15 +72,14 @@ def parse_calls(
         mend: repair broken JSON; not to be done when the answer is known to be cut, as half a message would
             be sent as if it were a whole one.
     """
-    reader = _Reader({each.name: each for each in functions}, mend=mend)
+    known = {each.name: each for each in functions}
     answer = _THOUGHT_END.sub("", _THINKING.sub("", text)).strip()
-    tagged = list(reader.tagged(answer))
-    if tagged:
-        return reader.outcome(answer, tagged)
-    for found in (list(reader.fenced(answer)), list(reader.bare(answer)), list(reader.python(answer))):
-        if found:
-            outcome = reader.outcome(answer, found)
-            if not whole or not outcome.text:
+    for family in (_Reader.tagged, _Reader.fenced, _Reader.bare, _Reader.python):
+        reader = _Reader(known, mend=mend)
+        spans = list(family(reader, answer))
+        if spans:
+            outcome, beside = reader.outcome(answer, spans)
+            if family is _Reader.tagged or not (whole and beside):
                 return outcome
     return ParsedText(answer)
 
@@ -111,15 +111,16 @@ class _Reader:
         self._repaired = False
         self._thoughts: list[str] = []
 
-    def outcome(self, text: str, spans: list[_Span]) -> ParsedText:
+    def outcome(self, text: str, spans: list[_Span]) -> tuple[ParsedText, bool]:
+        """What the spans amount to, and whether there are words beside them."""
         around, last = [], 0
         for span in spans:
             around.append(text[last : span.start].strip())
             last = span.end
         around.append(text[last:].strip())
-        words = "\n".join(part for part in [*self._thoughts, *around] if part)
+        around = [part for part in around if part.strip(_PUNCTUATION)]
         calls = [call for span in spans for call in span.calls][:_CALLS_MAX]
-        return ParsedText(words, calls, self._repaired)
+        return ParsedText("\n".join([*self._thoughts, *around]), calls, self._repaired), bool(around)
 
     # --- families -----------------------------------------------------------------------------------
 
@@ -134,8 +135,7 @@ class _Reader:
         body = match["body"].strip()
         name = match.groupdict().get("name")
         if name is None:
-            found = self._load(body)
-            calls = self.calls_of(found, anyone=True) if found is not None else []
+            calls = self._calls_in(body, anyone=True)
             if not calls:
                 inner = _TAGGED[2].search(body)
                 calls = self._tag_calls(inner) if inner else [call for span in self.python(body) for call in span.calls]
@@ -146,14 +146,16 @@ class _Reader:
         if parameters:
             return [self._call(name, parameters)]
         fenced = _FENCE.search(body)
-        found = self._load(fenced["body"] if fenced else body) if body else {}
-        return [self._call(name, found)] if isinstance(found, dict) else []
+        found, mended = self._load(fenced["body"] if fenced else body) if body else ({}, False)
+        if not isinstance(found, dict):
+            return []
+        self._repaired = self._repaired or mended
+        return [self._call(name, found)]
 
     def fenced(self, text: str) -> Iterator[_Span]:
         for match in _FENCE.finditer(text):
             body = match["body"].strip()
-            found = self._load(body) if body[:1] in ("{", "[") else None
-            calls = self.calls_of(found) or [call for span in self.python(body) for call in span.calls]
+            calls = self._calls_in(body) or [call for span in self.python(body) for call in span.calls]
             if calls:
                 yield _Span(*match.span(), calls)
 
@@ -169,8 +171,9 @@ class _Reader:
                 found, end = decoder.raw_decode(text, start)
             except (ValueError, RecursionError):
                 # One repair takes in all that follows.
-                calls = self.calls_of(self._repair(text[start:])) if self._looks_like_call(text, start) else []
+                calls = self.calls_of(self._mended(text[start:])) if self._looks_like_call(text, start) else []
                 if calls:
+                    self._repaired = True
                     yield _Span(start, len(text), calls)
                     return
                 place = start + 1
@@ -203,21 +206,26 @@ class _Reader:
             name in head for name in self._functions
         )
 
-    def _load(self, text: str) -> Any:
-        try:
-            return json.loads(text, strict=False)
-        except (ValueError, RecursionError):
-            return self._repair(text)
+    def _calls_in(self, body: str, *, anyone: bool = False) -> list[FunctionCall]:
+        found, mended = self._load(body)
+        calls = self.calls_of(found, anyone=anyone)
+        self._repaired = self._repaired or (mended and bool(calls))
+        return calls
 
-    def _repair(self, text: str) -> Any:
+    def _load(self, text: str) -> tuple[Any, bool]:
+        """The JSON in a text, and whether it had to be mended."""
+        try:
+            return json.loads(text, strict=False), False
+        except (ValueError, RecursionError):
+            return self._mended(text), True
+
+    def _mended(self, text: str) -> Any:
         if not self._mend or len(text) > REPAIR_CHARS_MAX or not re.match(r"\s*[{\[]", text):
             return None
         try:
-            found = json_repair.loads(text, skip_json_loads=True)
+            return json_repair.loads(text, skip_json_loads=True)
         except (ValueError, RecursionError):
             return None
-        self._repaired = True
-        return found
 
     def calls_of(self, found: object, *, anyone: bool = False, depth: int = 0) -> list[FunctionCall]:
         """Calls in parsed JSON; ``anyone`` takes names that are no function's, for the model to be told."""
@@ -291,7 +299,9 @@ class _Reader:
                 if len(positional) != 1 or len(names) != 1:
                     return None
                 arguments[names[0]] = positional[0]
-            return FunctionCall("", call.func.id, json.dumps(arguments, ensure_ascii=False, allow_nan=False))
+            # A pair of JSON's escapes for one character is two halves to Python.
+            encoded = json.dumps(arguments, ensure_ascii=False, allow_nan=False).encode("utf-16", "surrogatepass")
+            return FunctionCall("", call.func.id, encoded.decode("utf-16", "replace"))
         except (ValueError, TypeError, RecursionError, MemoryError):
             return None
 
