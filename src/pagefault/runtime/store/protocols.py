@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from pagefault.runtime.values import AgentId, ArchiveQuery, Page, PageId, SearchResult
+from pagefault.runtime.values import AgentId, ArchiveQuery, Page, PageId
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,16 +91,42 @@ class StoredPage:
     seq: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A page found by a search.  ``score`` grows with relevance and is comparable within one search only."""
+
+    stored: StoredPage
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class FoundPages:
+    """One page of results, best first, and the true total of what the search matches."""
+
+    found: tuple[Found, ...]
+    total: int
+
+
 class Archive(Protocol):
-    """Pages of many agents, searched by meaning and words.  Only the gateway talks to it."""
+    """Pages of many agents, searched by meaning and words.  Only the gateway talks to it.
+
+    What comes back carries its owner as it was written, so that the gateway can check it.  All methods
+    raise ``StoreUnavailable`` and ``StoreCorrupt``; those that embed a text also a ``ModelError``.
+    """
 
     def upsert(self, pages: Sequence[StoredPage]) -> None:
         """Write pages under deterministic ids; writing one again changes nothing."""
 
-    def search(self, tenant: str, agent: AgentId, query: ArchiveQuery) -> SearchResult:
-        """Search one agent's private spaces and the tenant's shared spaces that the query names."""
+    def search(self, tenant: str, agent: AgentId, query: ArchiveQuery) -> FoundPages:
+        """Search one agent's private spaces and the tenant's shared spaces that the query names.
 
-    def get(self, tenant: str, agent: AgentId, page_ids: Sequence[PageId]) -> list[Page]:
+        ``kinds``, ``authors`` and ``tags`` each let a page pass that has any of them.  What the total
+        counts: in the modes ``words`` and ``substring`` the pages that match; in ``hybrid`` and ``dense``,
+        where nearness has no end, and for an empty text, all pages that pass the filters.  Paging reaches
+        all of them, each once as long as nothing is written in between.
+        """
+
+    def get(self, tenant: str, agent: AgentId, page_ids: Sequence[PageId]) -> list[StoredPage]:
         """The pages that exist, in the order asked for, from the agent's private spaces."""
 
     def delete(self, tenant: str, agent: AgentId, page_ids: Sequence[PageId]) -> None: ...

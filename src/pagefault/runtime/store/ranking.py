@@ -139,7 +139,7 @@ def _matches(asked: Indices, pages: Sequence[Indices], lexicon: Lexicon) -> Floa
         return matches
     said = np.concatenate([page for page in pages if len(page)])
     words, places = _distinct(said)
-    table = _similarities(asked, words, lexicon)
+    table = lexicon.similarities(asked, words)
     starts = np.cumsum(lengths[filled]) - lengths[filled]
     matches[:, filled] = np.maximum.reduceat(table[:, places], starts, axis=1)
     return matches
@@ -152,16 +152,6 @@ def _distinct(said: Indices) -> tuple[Indices, npt.NDArray[np.int32]]:
     words = np.flatnonzero(places).astype(np.int32)
     places[words] = np.arange(len(words), dtype=np.int32)
     return words, places[said]
-
-
-def _similarities(asked: Indices, words: Indices, lexicon: Lexicon) -> Floats:
-    """Between words: 1 for the same stem, else the cosine, not below 0; shape ``(asked, words)``."""
-    vectors, others = lexicon.vectors(asked), lexicon.vectors(words)
-    lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))[:, None] * np.sqrt(np.einsum("ij,ij->i", others, others))
-    table: Floats = (vectors @ others.T) / np.maximum(lengths, 1e-9)
-    table[lexicon.exact(asked)[:, None] | lexicon.exact(words)] = 0.0
-    table[lexicon.stems(asked)[:, None] == lexicon.stems(words)] = 1.0
-    return np.clip(table, 0.0, 1.0, out=table)
 
 
 def _coverage(matches: Floats, neighbours: _Neighbours) -> Floats:
@@ -192,11 +182,10 @@ def _nearness(days: Sequence[Day], created_ms: npt.NDArray[np.int64]) -> Floats:
 
 def _best_of_talk(total: Floats, talks: npt.NDArray[np.int64]) -> Floats:
     """For each page the mean of the best scores of its talk (sorted by talk); missing ones count 0."""
+    order = np.lexsort((-total, talks))
     starts = np.flatnonzero(np.r_[True, talks[1:] != talks[:-1]])
-    ends = np.r_[starts[1:], len(talks)]
-    result = np.empty_like(total)
-    for start, end in zip(starts, ends, strict=True):
-        part = total[start:end]
-        best = part if len(part) <= SESSION_BEST else np.partition(part, -SESSION_BEST)[-SESSION_BEST:]
-        result[start:end] = best.sum() / SESSION_BEST
-    return result
+    sizes = np.diff(np.r_[starts, len(talks)])
+    places = np.arange(len(talks)) - np.repeat(starts, sizes)
+    best = np.where(places < SESSION_BEST, total[order], 0.0)
+    means = np.asarray(np.add.reduceat(best, starts) / SESSION_BEST, dtype=np.float32)
+    return np.repeat(means, sizes)

@@ -1,0 +1,251 @@
+"""Qdrant's engine inside the process, in our words: the only module that speaks ``qdrant_edge``."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID
+
+import qdrant_edge as qdrant
+
+from pagefault.runtime.errors import StoreCorrupt, StoreError, StoreUnavailable
+from pagefault.runtime.store.hybrid import Ranked
+from pagefault.runtime.store.points import KIND_CODES, Scope, payload_of, storable
+from pagefault.runtime.store.protocols import StoredPage
+
+__all__ = ["EdgeShard"]
+
+DENSE: Final = "dense"
+WORDS: Final = "words"
+PAGE_ONLY: Final = ["page"]
+BM25_K1: Final = 1.2
+BM25_B: Final = 0.75
+BM25_LENGTH: Final = 14.0
+"""The usual number of words of a page, stop words left out.  A constant, so that a page's vector never has
+to be written again because others came."""
+SCAN: Final = 1_000
+"""Pages taken at a time when all of a scope are read."""
+
+
+class EdgeShard:
+    """An open shard.  Implements :class:`~pagefault.runtime.store.hybrid.CandidateSource`.
+
+    Every method raises :class:`~pagefault.runtime.errors.StoreUnavailable` naming the folder when the
+    engine cannot do it now.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with _errors(path, StoreCorrupt):
+            self._shard: qdrant.EdgeShard | None = qdrant.EdgeShard.load(str(path))
+
+    @staticmethod
+    def make(path: Path, dimension: int) -> None:
+        """Make an empty shard in a folder that is not there, for vectors of that many numbers."""
+        with _errors(path):
+            shard = qdrant.EdgeShard.create(str(path), _config(dimension))
+            for field, parameters in _INDEXES.items():
+                shard.update(qdrant.UpdateOperation.create_field_index(field, parameters))
+            shard.flush()
+            shard.close()
+
+    def upsert(self, pages: Sequence[tuple[int, StoredPage, list[float], list[int]]]) -> None:
+        """Write points: id, page, dense vector, stems of its words."""
+        with self._engine() as shard:
+            points = [
+                qdrant.Point(UUID(int=point), {DENSE: vector, WORDS: _bm25(terms)}, payload_of(stored))
+                for point, stored, vector, terms in pages
+            ]
+            shard.update(qdrant.UpdateOperation.upsert_points(points))
+
+    def delete(self, point_ids: Sequence[int]) -> None:
+        """Take points out; ids that are not there are passed over."""
+        with self._engine() as shard:
+            shard.update(qdrant.UpdateOperation.delete_points([UUID(int=point) for point in point_ids]))
+
+    # --- finding -------------------------------------------------------------------------------------
+
+    def nearest(self, vector: Sequence[float], scope: Scope, limit: int) -> Ranked:
+        """The pages most similar to a vector, and their cosines."""
+        return self._ranked(qdrant.Query.Nearest(list(vector), using=DENSE), scope, limit, None)
+
+    def wording(self, terms: Sequence[int], scope: Scope, limit: int) -> Ranked:
+        """The pages that hold any of the terms, by BM25 over the statistics of the scope's owners."""
+        if not terms:
+            return []
+        query = qdrant.Query.Nearest(qdrant.SparseVector(list(terms), [1.0] * len(terms)), using=WORDS)
+        corpus = qdrant.IdfParams(corpus=qdrant.Filter(must=[_owned_by(scope.owners)]))
+        return self._ranked(query, scope, limit, qdrant.SearchParams(idf=corpus))
+
+    def _ranked(self, query: qdrant.Query, scope: Scope, limit: int, parameters: qdrant.SearchParams | None) -> Ranked:
+        request = qdrant.QueryRequest(
+            limit=limit, query=query, filter=_filter(scope), params=parameters, with_payload=False, with_vector=False
+        )
+        with self._engine() as shard:
+            return [(_number(point.id), point.score) for point in shard.query(request)]
+
+    def at_ordinals(self, ordinals: Collection[int], scope: Scope) -> list[int]:
+        """The ids of the pages with these ordinals."""
+        wanted = qdrant.FieldCondition("ordinal", match=qdrant.MatchAny(list(ordinals)))
+        request = qdrant.ScrollRequest(
+            limit=len(ordinals) * max(1, len(scope.owners)) * 4,
+            filter=_filter(scope, wanted),
+            with_payload=False,
+            with_vector=False,
+        )
+        with self._engine() as shard:
+            records, _ = shard.scroll(request)
+            return [_number(record.id) for record in records]
+
+    def authors(self, owner: str, limit: int) -> list[str]:
+        """The most frequent authors of an owner's pages."""
+        request = qdrant.FacetRequest("author", limit=limit, filter=qdrant.Filter(must=[_owned_by([owner])]))
+        with self._engine() as shard:
+            return [str(hit.value) for hit in shard.facet(request)]
+
+    # --- reading -------------------------------------------------------------------------------------
+
+    def texts(self, point_ids: Sequence[int]) -> dict[int, str]:
+        """The JSON of pages, by id; what does not exist is left out."""
+        with self._engine() as shard:
+            records = shard.retrieve(
+                [UUID(int=point) for point in point_ids], with_payload=PAGE_ONLY, with_vector=False
+            )
+            return {_number(record.id): self._page(record.payload) for record in records}
+
+    def first(self, scope: Scope, limit: int) -> list[str]:
+        """The JSON of the oldest pages: by ordinal within one agent's history, else by time."""
+        order = qdrant.OrderBy("ordinal" if scope.is_one_history else "created_ms", qdrant.Direction.Asc)
+        request = qdrant.ScrollRequest(
+            limit=limit, filter=_filter(scope), order_by=order, with_payload=PAGE_ONLY, with_vector=False
+        )
+        with self._engine() as shard:
+            records, _ = shard.scroll(request)
+            return [self._page(record.payload) for record in records]
+
+    def all(self, scope: Scope) -> Iterator[str]:
+        """The JSON of all pages, in no order."""
+        offset: qdrant.PointId | None = None
+        while True:
+            request = qdrant.ScrollRequest(
+                limit=SCAN, offset=offset, filter=_filter(scope), with_payload=PAGE_ONLY, with_vector=False
+            )
+            with self._engine() as shard:
+                records, offset = shard.scroll(request)
+            for record in records:
+                yield self._page(record.payload)
+            if offset is None:
+                return
+
+    def count(self, scope: Scope) -> int:
+        """How many pages there are."""
+        with self._engine() as shard:
+            return shard.count(qdrant.CountRequest(exact=True, filter=_filter(scope)))
+
+    def count_prefix(self, prefix: str) -> int:
+        """How many pages belong to owners whose key begins so."""
+        owned = qdrant.FieldCondition("owner", match=qdrant.MatchPrefix(prefix))
+        with self._engine() as shard:
+            return shard.count(qdrant.CountRequest(exact=True, filter=qdrant.Filter(must=[owned])))
+
+    # --- keeping -------------------------------------------------------------------------------------
+
+    def flush(self) -> None:
+        """Write what is in memory to the files; slow, and not needed to survive the death of the process."""
+        with self._engine() as shard:
+            shard.flush()
+
+    def optimize(self) -> None:
+        """Build search indexes and drop deleted points; blocks."""
+        with self._engine() as shard:
+            shard.optimize()
+
+    def close(self) -> None:
+        """Flush and close.  Doing it twice does nothing."""
+        if self._shard is not None:
+            shard, self._shard = self._shard, None
+            with _errors(self._path):
+                shard.flush()
+                shard.close()
+
+    @contextmanager
+    def _engine(self) -> Iterator[qdrant.EdgeShard]:
+        if self._shard is None:
+            raise StoreUnavailable(f"{self._path}: the archive is closed")
+        with _errors(self._path):
+            yield self._shard
+
+    def _page(self, payload: dict[str, Any] | None) -> str:
+        page = (payload or {}).get("page")
+        if not isinstance(page, str):
+            raise StoreCorrupt(f"{self._path}: a point holds no page")
+        return page
+
+
+@contextmanager
+def _errors(path: Path, kind: type[StoreError] = StoreUnavailable) -> Iterator[None]:
+    try:
+        yield
+    except (StoreError, TypeError):  # TypeError: we passed something wrong, a bug that must show as it is
+        raise
+    except Exception as error:  # the engine raises Exception itself for everything that fails
+        raise kind(f"{path}: Qdrant's engine: {error}") from error
+
+
+def _number(point: qdrant.PointId) -> int:
+    """A point's id as :func:`~pagefault.runtime.store.points.point_id` makes it."""
+    if not isinstance(point, UUID):
+        raise StoreCorrupt(f"the archive holds a point that is no page: {point!r}")
+    return point.int
+
+
+def _config(dimension: int) -> qdrant.EdgeConfig:
+    return qdrant.EdgeConfig(
+        # Vectors have length 1, so the product is the cosine; and a zero vector stays allowed.
+        vectors={DENSE: qdrant.EdgeVectorParams(dimension, qdrant.Distance.Dot)},
+        sparse_vectors={WORDS: qdrant.EdgeSparseVectorParams(modifier=qdrant.Modifier.Idf)},
+        # One graph an owner and none over all: every search is of an owner.
+        hnsw_config=qdrant.HnswIndexConfig(m=0, ef_construct=100, full_scan_threshold=10_000, payload_m=16),
+    )
+
+
+_INDEXES: Final[dict[str, Any]] = {
+    "owner": qdrant.KeywordIndexParams(is_tenant=True),
+    "author": qdrant.KeywordIndexParams(),
+    "tags": qdrant.KeywordIndexParams(),
+    "kind": qdrant.IntegerIndexParams(lookup=True, range=False),
+    "created_ms": qdrant.IntegerIndexParams(lookup=False, range=True),
+    "ordinal": qdrant.IntegerIndexParams(lookup=True, range=True),
+}
+
+
+def _bm25(terms: Sequence[int]) -> qdrant.SparseVector:
+    """The document side of BM25 (Robertson and Zaragoza 2009); the engine multiplies by the IDF."""
+    counts: dict[int, int] = {}
+    for term in terms:  # a Counter takes three times as long for the few words of a page
+        counts[term] = counts.get(term, 0) + 1
+    length = BM25_K1 * (1.0 - BM25_B + BM25_B * len(terms) / BM25_LENGTH)
+    weights = [count * (BM25_K1 + 1.0) / (count + length) for count in counts.values()]
+    return qdrant.SparseVector(list(counts), weights)
+
+
+def _owned_by(owners: Sequence[str]) -> qdrant.FieldCondition:
+    match = qdrant.MatchValue(owners[0]) if len(owners) == 1 else qdrant.MatchAny(list(owners))
+    return qdrant.FieldCondition("owner", match=match)
+
+
+def _filter(scope: Scope, *more: qdrant.FieldCondition) -> qdrant.Filter:
+    conditions = [_owned_by(scope.owners), *more]
+    if scope.kinds:
+        codes = [KIND_CODES[kind] for kind in scope.kinds]
+        conditions.append(qdrant.FieldCondition("kind", match=qdrant.MatchAny(codes)))
+    for field, wanted in (("author", scope.authors), ("tags", scope.tags)):
+        if wanted:
+            names = [storable(name) for name in wanted]
+            conditions.append(qdrant.FieldCondition(field, match=qdrant.MatchAny(names)))
+    if scope.after_ms is not None or scope.before_ms is not None:
+        stretch = qdrant.RangeFloat(gte=scope.after_ms, lte=scope.before_ms)
+        conditions.append(qdrant.FieldCondition("created_ms", range=stretch))
+    return qdrant.Filter(must=list(conditions))
