@@ -20,7 +20,7 @@ _HEADING = re.compile(
     r"\[(?P<id>p\d+|[^\s\]]+:) (?P<at>-?\d+-\d\d-\d\d \d\d:\d\d|-?\d+ ms)(?P<rest>[^\]]*)\] ?(?P<text>.*)", re.DOTALL
 )
 _REST = re.compile(
-    r"(?: (?P<author>.*?))?(?: \((?P<session>[^()]*)\))?"
+    r"(?: (?P<author>[^(].*?))?(?: \((?P<session>[^()]*)\))?"
     r"(?P<note>, paged in|, paged out: (?P<kind>\w+), (?P<tokens>\d+) tokens| result)?"
 )
 _RESULT = re.compile(r"\[(?P<id>p\d+)\] (?P<status>OK|Failed): ?(?P<text>.*)", re.DOTALL)
@@ -56,7 +56,8 @@ class Line:
         """The time in milliseconds since the epoch, to the minute."""
         if self.at.endswith(" ms"):
             return int(self.at[:-3])
-        return int(datetime.strptime(self.at, "%Y-%m-%d %H:%M").replace(tzinfo=UTC).timestamp()) * 1_000
+        year, month, day, hour, minute = map(int, re.split("[- :]", self.at))  # the year may have fewer digits
+        return int(datetime(year, month, day, hour, minute, tzinfo=UTC).timestamp()) * 1_000
 
 
 @dataclass(frozen=True, slots=True)
