@@ -83,7 +83,6 @@ def start_actor(
         "namespace": namespace,
         "num_cpus": cpus,
         "max_concurrency": max_concurrency,
-        "concurrency_groups": {"ctl": control_concurrency},
         "max_restarts": restarts,
         "max_task_retries": 0,
     }
@@ -91,7 +90,7 @@ def start_actor(
         options["resources"] = dict(resources)
     if detached:
         options["lifetime"] = "detached"
-    remote: Any = ray.remote(cls)
+    remote: Any = cast("Any", ray.remote)(concurrency_groups={"ctl": control_concurrency})(cls)
     return cast("Handle", remote.options(**options).remote(*arguments))
 
 

@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 from pagefault.cluster import _ray
 from pagefault.cluster.remote_stores import RemoteStores
 from pagefault.cluster.router import ClusterRouter
 from pagefault.cluster.settings import Code, FleetSettings
 from pagefault.cluster.wire import pack, pack_error, unpack
+from pagefault.runtime.errors import InternalError
 from pagefault.runtime.functions.registry import Registry
 from pagefault.runtime.host.clock import SystemClock
 from pagefault.runtime.host.host import Host
 from pagefault.runtime.host.listeners import Stream
-from pagefault.runtime.host.records import Receipt, Step
+from pagefault.runtime.host.records import Receipt
 from pagefault.runtime.host.workshop import Workshop
 from pagefault.runtime.models.registry import make_processor
 from pagefault.runtime.models.scripted import mind
@@ -23,6 +26,8 @@ from pagefault.runtime.models.tokens import BpeTokenCounter
 from pagefault.runtime.values import AgentId, Interrupt
 
 STEPS_A_READ = 500
+
+T = TypeVar("T")
 
 
 class HostActor:
@@ -34,11 +39,13 @@ class HostActor:
         self._code = code
         self._host: Host | None = None
         self._router: ClusterRouter | None = None
-        self._streams: dict[int, tuple[Stream, asyncio.Task[None], list[Step]]] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._streams: dict[int, Stream] = {}
         self._numbers = itertools.count(1)
 
     def _open(self) -> Host:
         if self._host is None:  # made on the actor's own loop, by its first call
+            self._loop = asyncio.get_running_loop()
             registry = Registry()
             for function in self._code.functions:
                 registry.add(function)
@@ -52,11 +59,16 @@ class HostActor:
             router.host = self._host
         return self._host
 
-    @_ray.control
     async def ready(self) -> bool:
-        """Return when the host can take interrupts."""
+        """Return when the host can take interrupts.  Not a control call: the host lives on this loop."""
         self._open()
         return True
+
+    async def _on_loop(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run on the host's loop: Ray gives each concurrency group a loop and a thread of its own."""
+        if self._loop is None:
+            raise InternalError(f"{self._name} was controlled before it was ready")
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
 
     async def deliver(self, data: bytes) -> bytes:
         """A batch of ``[agent, interrupt]``; answers a receipt or an error for each, once all are settled."""
@@ -84,52 +96,40 @@ class HostActor:
 
     @_ray.control
     async def inspect(self, agent: str) -> bytes:
-        return pack(await self._open().inspect(AgentId(agent)))
+        """An :class:`~pagefault.runtime.host.records.Inspection`."""
+        return pack(await self._on_loop(self._open().inspect(AgentId(agent))))
 
     # --- streams: a driver reads what has gathered, again and again
 
-    @_ray.control
     async def open_stream(self, agent: str) -> int:
         """Begin to gather steps of an agent (an empty name: of all); read them with the number returned."""
-        host = self._open()
-        stream = host.listeners.stream(AgentId(agent) if agent else None)
         number = next(self._numbers)
-        gathered: list[Step] = []
-
-        async def gather() -> None:
-            async for step in stream:
-                gathered.append(step)
-                if len(gathered) > 10 * STEPS_A_READ:
-                    del gathered[0]
-
-        self._streams[number] = (stream, asyncio.get_running_loop().create_task(gather()), gathered)
+        self._streams[number] = self._open().listeners.stream(AgentId(agent) if agent else None)
         return number
 
     async def read_stream(self, number: int, wait_s: float) -> bytes:
-        """What has gathered since the last read, waiting a while if that is nothing."""
-        _, task, gathered = self._streams[number]
-        loop = asyncio.get_running_loop()
-        until = loop.time() + wait_s
-        while not gathered and not task.done() and loop.time() < until:
-            await asyncio.sleep(0.01)
-        steps = gathered[:STEPS_A_READ]
-        del gathered[:STEPS_A_READ]
-        return pack([steps, task.done() and not gathered])
+        """``[steps, is over]``: what has gathered since the last read, waiting a while if that is nothing."""
+        stream = self._streams.get(number)
+        if stream is None:
+            return pack([[], True])
+        steps, is_over = await stream.take(STEPS_A_READ, wait_s)
+        return pack([steps, is_over])
 
-    @_ray.control
     async def close_stream(self, number: int) -> None:
-        entry = self._streams.pop(number, None)
-        if entry is not None:
-            entry[0].close()
-            entry[1].cancel()
+        """Stop gathering; harmless if it is over."""
+        stream = self._streams.pop(number, None)
+        if stream is not None:
+            stream.close()
 
     # --- control
 
     @_ray.control
     async def is_idle(self) -> bool:
         """Whether nothing is under way here right now."""
-        host, router = self._open(), self._router
-        return host.is_idle and (router is None or router.is_idle)
+        return await self._on_loop(self._is_idle())
+
+    async def _is_idle(self) -> bool:
+        return self._open().is_idle and (self._router is None or self._router.is_idle)
 
     @_ray.control
     async def pid(self) -> int:
@@ -138,11 +138,16 @@ class HostActor:
 
     @_ray.control
     async def resident(self) -> list[str]:
-        return [str(agent) for agent in self._open().frames]
+        """The agents that have a frame here."""
+        return [str(agent) for agent in list(self._open().frames)]
 
     @_ray.control
     async def stop(self) -> None:
         """Save every agent; this host takes nothing any more."""
+        if self._loop is not None:
+            await self._on_loop(self._stop())
+
+    async def _stop(self) -> None:
         if self._router is not None:
             await self._router.close()
         if self._host is not None:

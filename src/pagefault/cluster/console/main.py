@@ -26,7 +26,7 @@ INTERRUPTED = 130
 FAILED = 1
 USAGE = 2
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help="Virtual memory for fleets of LLM agents.")
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Virtual memory for fleets of LLM agents.")
 
 
 def configure_logging(level: str) -> None:

@@ -33,6 +33,21 @@ class Stream:
         self._listeners.remove(self._agent, self)
         self.put(None)
 
+    async def take(self, limit: int, wait_s: float) -> tuple[list[Step], bool]:
+        """Up to ``limit`` steps, waiting for the first one at most ``wait_s``; and whether the stream is over."""
+        steps: list[Step] = []
+        try:
+            async with asyncio.timeout(wait_s):
+                step = await self._queue.get()
+        except TimeoutError:
+            return steps, False
+        while step is not None:
+            steps.append(step)
+            if len(steps) >= limit or self._queue.empty():
+                return steps, False
+            step = self._queue.get_nowait()
+        return steps, True
+
     async def __aiter__(self) -> AsyncIterator[Step]:
         while (step := await self._queue.get()) is not None:
             yield step

@@ -1,0 +1,106 @@
+"""The stores of this process: journal and archive of one shard, each worked by a thread of its own.
+
+The archive's thread takes its work in order, so a search sees every page that was handed over before it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from pagefault.runtime.errors import ConfigError, ModelError, Overloaded, StoreUnavailable, UnknownName
+from pagefault.runtime.host.services import Owner
+from pagefault.runtime.store.embed import make_embedder
+from pagefault.runtime.store.gateway import AgentMemory
+from pagefault.runtime.store.open import ShardStores, open_stores
+from pagefault.runtime.store.protocols import Activation, Append
+from pagefault.runtime.values import AgentId, ArchiveQuery, Page, PageId, SearchResult
+
+T = TypeVar("T")
+
+
+class ThreadStores:
+    """Implements :class:`~pagefault.runtime.host.services.Stores` over one opened shard."""
+
+    def __init__(self, stores: ShardStores) -> None:
+        self._stores = stores
+        self._journal_thread = ThreadPoolExecutor(1, thread_name_prefix="pagefault-journal")
+        self._archive_thread = ThreadPoolExecutor(1, thread_name_prefix="pagefault-archive")
+
+    @classmethod
+    def open(cls, folder: Path, *, shard: int = 0, durability: str = "sync", embedder: str = "wordllama") -> Self:
+        """Open a shard's folder, made if absent.  Blocks.
+
+        Raises :class:`~pagefault.runtime.errors.StoreUnavailable`,
+        :class:`~pagefault.runtime.errors.EmbeddingMismatch`, :class:`~pagefault.runtime.errors.UnknownName`.
+        """
+        return cls(open_stores(folder, shard, make_embedder(embedder), durability))
+
+    async def _in_journal(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._journal_thread, work)
+
+    async def _in_archive(self, work: Callable[[], T]) -> T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._archive_thread, work)
+        except (ModelError, ConfigError, Overloaded, UnknownName) as error:  # the embedder's server, a wrong query
+            raise StoreUnavailable(f"the archive cannot do this: {error}") from error
+
+    # --- journal
+
+    async def register(self, agents: Sequence[tuple[AgentId, bytes]]) -> int:
+        return await self._in_journal(partial(self._stores.journal.register_many, agents))
+
+    async def activate(self, agent: AgentId) -> Activation:
+        return await self._in_journal(partial(self._stores.journal.activate, agent))
+
+    async def append(self, group: Sequence[Append]) -> list[Exception | None]:
+        return await self._in_journal(partial(self._stores.journal.append, group))
+
+    async def records(self, agent: AgentId, after_seq: int = 0) -> list[tuple[int, bytes]]:
+        return await self._in_journal(lambda: list(self._stores.journal.records(agent, after_seq)))
+
+    async def agents(self, prefix: str = "") -> list[AgentId]:
+        return await self._in_journal(lambda: list(self._stores.journal.agents(prefix)))
+
+    # --- archive
+
+    def _memory(self, owner: Owner) -> AgentMemory:
+        return self._stores.gateway.memory(owner.tenant, owner.agent, owner.spaces)
+
+    async def write_pages(self, pages: Sequence[tuple[Owner, Page, int]]) -> None:
+        """See :class:`Stores`: the gateway takes the pages, and writes them in batches of its own."""
+        await self._in_archive(partial(self._write, pages))
+
+    def _write(self, pages: Sequence[tuple[Owner, Page, int]]) -> None:
+        for (owner, seq), group in groupby(pages, key=lambda each: (each[0], each[2])):
+            self._memory(owner).store([page for _, page, _ in group], seq)
+
+    async def forget(self, owner: Owner, page_ids: Sequence[PageId]) -> None:
+        await self._in_archive(lambda: self._memory(owner).forget(page_ids))
+
+    async def flush(self) -> None:
+        await self._in_archive(self._stores.gateway.flush)
+
+    async def search(self, owner: Owner, query: ArchiveQuery) -> SearchResult:
+        return await self._in_archive(lambda: self._memory(owner).search(query))
+
+    async def load(self, owner: Owner, page_ids: Sequence[PageId]) -> list[Page]:
+        return await self._in_archive(lambda: self._memory(owner).get(page_ids))
+
+    def statistics(self) -> dict[str, Any]:
+        """How much waits and how much there is."""
+        return {"agents": self._stores.journal.count(), "pages_waiting": self._stores.gateway.pending_pages}
+
+    async def close(self) -> None:
+        """Write what waits, and close both stores.  Safe to call twice."""
+        await asyncio.to_thread(self._close)
+
+    def _close(self) -> None:
+        self._archive_thread.shutdown(wait=True)
+        self._journal_thread.shutdown(wait=True)
+        self._stores.close()
