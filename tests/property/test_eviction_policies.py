@@ -242,8 +242,19 @@ def test_every_shipped_policy_is_driven() -> None:
     assert {name for name, _ in CONFIGURATIONS} == set(EVICTION)
 
 
-@pytest.mark.parametrize("configuration", CONFIGURATIONS, ids=str)
-def test_keeps_its_contract_and_its_definition(configuration: Configuration) -> None:
+def drive(configuration: Configuration, share: float) -> None:
     machine = type("Machine", (EvictionMachine,), {"configuration": configuration})
     profile = settings()
-    run_state_machine_as_test(machine, settings=settings(profile, max_examples=max(10, profile.max_examples // 8)))
+    examples = max(10, int(profile.max_examples * share))
+    run_state_machine_as_test(machine, settings=settings(profile, max_examples=examples))
+
+
+@pytest.mark.parametrize("configuration", CONFIGURATIONS, ids=str)
+def test_keeps_its_contract_and_its_definition(configuration: Configuration) -> None:
+    drive(configuration, share=0.125)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("configuration", CONFIGURATIONS, ids=str)
+def test_keeps_them_for_long(configuration: Configuration) -> None:
+    drive(configuration, share=1)
