@@ -24,9 +24,11 @@ def test_a_scripted_one() -> None:
     assert isinstance(make_processor("scripted:pagefault.runtime.models.scripted:nothing"), ScriptedProcessor)
 
 
-def test_an_openai_one_with_every_option() -> None:
+def test_an_openai_one_with_every_option(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTHER_KEY", "from-other")
     options = {
-        "base_url": "http://127.0.0.1:1/v1/", "api_key": "k", "functions": "text", "stream": "true", "strict": "False",
+        "base_url": "http://127.0.0.1:1/v1/", "api_key_env": "OTHER_KEY", "functions": "text", "stream": "true",
+        "strict": "False",
         "temperature": "0.5", "top_p": "1", "seed": "3", "window_tokens": "8192", "body_bytes_max": "1000",
         "extra_body": '{"top_k": 1}', "attempts_max": "2", "deadline_ms": "3000",
     }  # fmt: skip
@@ -39,6 +41,15 @@ def test_an_openai_one_with_every_option() -> None:
     assert processor._sampling == {"temperature": 0.5, "top_p": 1.0, "seed": 3}
     assert processor._extra_body == {"top_k": 1}
     assert processor._stream
+    assert processor._api_key == "from-other"
+
+
+def test_a_key_has_no_place_in_a_definition() -> None:
+    with pytest.raises(ConfigError, match="api_key_env") as caught:
+        make_processor(ModelSettings("openai:m", (LOCAL, ("api_key", "sk-secret"))))
+    assert "sk-secret" not in str(caught.value)
+    with pytest.raises(ConfigError, match=r"model\.api_key_env: found 'NOT_SET'"):
+        make_processor(ModelSettings("openai:m", (LOCAL, ("api_key_env", "NOT_SET"))))
 
 
 def test_a_recorded_one() -> None:
@@ -76,10 +87,10 @@ def test_wrong_options_are_told(name: str, option: tuple[str, str], words: str) 
         make_processor(ModelSettings(name, (option,)))
 
 
-def test_the_sdk_is_loaded_only_for_those_who_need_it() -> None:
+def test_the_processor_for_servers_is_loaded_only_for_those_who_need_it() -> None:
     script = (
         "import sys; from pagefault.runtime.models import make_processor; make_processor('scripted:nothing');"
-        "print('openai' in sys.modules)"
+        "print('pagefault.runtime.models.openai' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "False"

@@ -130,6 +130,30 @@ def test_a_name_has_one_mind() -> None:
         mind("test-echo")(other)
 
 
+async def test_a_reply_without_waiting() -> None:
+    assert ScriptedProcessor(echo).reply_now(request()) == await ScriptedProcessor(echo).reply(request())
+    whole = ModelReply(text="x")
+    assert ScriptedProcessor(lambda _: whole).reply_now(request()) is whole
+
+    async def slow(_: ModelRequest) -> Act:
+        return say("later")
+
+    def disguised(asked: ModelRequest) -> Any:
+        return slow(asked)
+
+    assert ScriptedProcessor(echo, latency_ms=1).reply_now(request()) is None
+    for script in (slow, disguised):
+        processor = ScriptedProcessor(script)
+        assert processor.reply_now(request()) is None
+        assert (await processor.reply(request())).calls[0].arguments == '{"message":"later"}'
+
+    def broken(_: ModelRequest) -> Act:
+        raise ZeroDivisionError("oops")
+
+    with pytest.raises(ModelMalformed, match="ZeroDivisionError: oops"):
+        ScriptedProcessor(broken).reply_now(request())
+
+
 async def test_objects_can_be_minds() -> None:
     class Counter:
         def __init__(self) -> None:

@@ -68,7 +68,7 @@ def from_status(
 def _refusal(status: int, code: str, words: str, where: str, model: str) -> str:
     if status == 401:
         return (
-            f"{where} did not accept the key (401): set OPENAI_API_KEY, or the model's api_key, to a key of that server"
+            f"{where} did not accept the key (401): set OPENAI_API_KEY (or what api_key_env names) to one of its keys"
         )
     if status == 402 or code == "insufficient_quota":
         return f"the account at {where} has no credit left ({status}): {words}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from typing import Any
@@ -30,7 +31,8 @@ def make_processor(
     Args:
         spec: a name, or a name with options.  ``openai:MODEL`` takes the options of
             :class:`~pagefault.runtime.models.openai.OpenAIProcessor` and of
-            :class:`~pagefault.runtime.models.retry.RetryPolicy`; ``scripted:NAME`` (or
+            :class:`~pagefault.runtime.models.retry.RetryPolicy`, but ``api_key_env`` (the name of a variable)
+            for the key, because definitions are stored; ``scripted:NAME`` (or
             ``scripted:module:function``) takes ``latency_ms`` and ``window_tokens``.
         timing: clock, sleep and chance for all of them.
         recordings: what ``replay:NAME`` may name.
@@ -59,7 +61,14 @@ def make_processor(
 
 
 def _make_openai(name: str, options: Mapping[str, str], timing: Timing) -> Processor:
+    if "api_key" in options:
+        raise ConfigError("model.api_key", "a key", "api_key_env, the name of a variable: definitions are stored")
     read = _read_options(options, _OPENAI_OPTIONS)
+    variable = read.pop("api_key_env", None)
+    if variable is not None:
+        read["api_key"] = os.environ.get(variable)
+        if not read["api_key"]:
+            raise ConfigError("model.api_key_env", variable, "the name of an environment variable that holds the key")
     retry = {each.name: read.pop(each.name) for each in fields(RetryPolicy) if each.name in read}
     module = importlib.import_module("pagefault.runtime.models.openai")  # half a second: only for those who need it
     processor: Processor = module.OpenAIProcessor(name, retry=RetryPolicy(**retry), timing=timing, **read)
@@ -115,7 +124,7 @@ def _object(field: str, value: str) -> dict[str, Any]:
 
 _OPENAI_OPTIONS: Mapping[str, _Read] = {
     "base_url": _text,
-    "api_key": _text,
+    "api_key_env": _text,
     "functions": _text,
     "stream": _truth,
     "strict": _truth,
