@@ -234,7 +234,8 @@ class ArchiveQuery:
     ``text`` empty means "everything that passes the filters, oldest first".  ``mode``: ``hybrid`` (meaning
     and words, fused), ``dense``, ``words``, or ``substring`` (case-insensitive, literal).  ``spaces`` names
     the private or shared spaces; ``kinds`` restricts page kinds (empty: all); times are inclusive.
-    ``offset`` and ``limit`` page through the results; the total is always reported.
+    ``offset`` and ``limit`` page through the results; the total is always reported.  ``exclude`` are private
+    pages that are not looked for: the question itself, say.
     """
 
     text: str
@@ -247,6 +248,7 @@ class ArchiveQuery:
     before_ms: int | None = None
     offset: int = 0
     limit: int = 10
+    exclude: tuple[PageId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,8 @@ from pagefault.policies.eviction.selection import first_to_leave, rank
 
 SPECIFICITY_HALF = 12
 """Points at which an estimate reaches one half."""
+DIGITS = 9
+"""Decimals that count: C libraries may differ in the last bit of a power or a logarithm, replays may not."""
 KIND_FACTOR: Mapping[str, float] = {"notice": 0.0, "result": 0.7}
 """Notices are about the past; results can be had again by calling again.  Other kinds count in full."""
 
@@ -174,8 +176,7 @@ class Importance:
             )
             if self._size_aware:
                 total /= max(1, page.tokens)
-            # Powers and logarithms may differ in the last bit between C libraries; a replay elsewhere may not.
-            scores[page_id] = _Score(round(total, 9), *parts)
+            scores[page_id] = _Score(round(total, DIGITS), *parts)
         return scores
 
     def _relevances(self) -> list[float]:
@@ -183,10 +184,12 @@ class Importance:
         spread = Counter(word for page in self._pages.values() for word in page.words)
         rarity = {word: math.log1p(len(self._pages) / count) for word, count in spread.items()}
         focus = _length(rarity, self._focus)
-        return [
+        cosines = (
             _length(rarity, page.words & self._focus) ** 2 / ((_length(rarity, page.words) * focus) or 1.0)
             for page in self._pages.values()
-        ]
+        )
+        # Scaling would blow a difference in the last bit up to the whole range: alike pages must be equal.
+        return [round(cosine, DIGITS) for cosine in cosines]
 
 
 def _length(rarity: Mapping[str, float], present: Iterable[str]) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from pagefault.policies.contract import Leave
@@ -100,8 +101,9 @@ def _run(data: AgentData, chain: Chain, call: FunctionCall) -> bool:
         chain.malformed = 0
     elif isinstance(outcome, Search):
         outstanding = _wait(data, "search", call, page=outcome.page)
-        outstanding.query = outcome.query
-        data.emit(SearchArchive(chain.cause, outstanding.call_id, outcome.query))
+        own = tuple(shown.page.id for shown in data.context.entries.values() if shown.page.cause == chain.cause)
+        outstanding.query = replace(outcome.query, exclude=own)  # or a question would find itself first
+        data.emit(SearchArchive(chain.cause, outstanding.call_id, outstanding.query))
         waiting = True
     elif isinstance(outcome, FetchPages):
         waiting = _fetch(data, chain, call, outcome.page_ids)

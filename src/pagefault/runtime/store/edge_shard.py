@@ -248,4 +248,6 @@ def _filter(scope: Scope, *more: qdrant.FieldCondition) -> qdrant.Filter:
     if scope.after_ms is not None or scope.before_ms is not None:
         stretch = qdrant.RangeFloat(gte=scope.after_ms, lte=scope.before_ms)
         conditions.append(qdrant.FieldCondition("created_ms", range=stretch))
+    if scope.excluded:
+        return qdrant.Filter(must=list(conditions), must_not=[qdrant.HasIdCondition({UUID(int=point) for point in scope.excluded})])
     return qdrant.Filter(must=list(conditions))

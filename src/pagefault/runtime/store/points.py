@@ -75,7 +75,8 @@ def tenant_prefix(tenant: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What a search may see: pages of these owners that pass these filters (an empty one lets all pass)."""
+    """What a search may see: pages of these owners that pass these filters (an empty one lets all pass), but
+    for the points that are excluded."""
 
     owners: tuple[str, ...]
     kinds: tuple[PageKind, ...] = ()
@@ -83,12 +84,14 @@ class Scope:
     tags: tuple[str, ...] = ()
     after_ms: int | None = None
     before_ms: int | None = None
+    excluded: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, tenant: str, agent: AgentId, query: ArchiveQuery) -> Scope:
         """The scope of one agent's query."""
         owners = tuple(owner_key(tenant, agent, space) for space in dict.fromkeys(query.spaces))
-        return cls(owners, query.kinds, query.authors, query.tags, query.after_ms, query.before_ms)
+        excluded = tuple(point_id(tenant, agent, page_id) for page_id in query.exclude)
+        return cls(owners, query.kinds, query.authors, query.tags, query.after_ms, query.before_ms, excluded)
 
     def between(self, after_ms: int, before_ms: int) -> Scope:
         """The same within a stretch of time, ends included."""

@@ -133,6 +133,10 @@ class FakeOpenAI:
         """Add to the script."""
         self._script.extend(behaviours)
 
+    def clear(self) -> None:
+        """Forget what is left of the script."""
+        self._script.clear()
+
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
