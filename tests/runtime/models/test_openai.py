@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -537,6 +538,30 @@ async def test_a_server_that_stalls(server: FakeOpenAI, make: Make, behaviour: B
     error = await failure(make(stream=stream, retry=RetryPolicy(attempt_ms=50, attempts_max=2)))
     assert isinstance(error, ModelUnavailable)
     assert "50 ms" in str(error)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("seed", range(4))
+async def test_whatever_happens_every_attempt_is_counted(
+    server: FakeOpenAI, make: Make, stream: bool, seed: int
+) -> None:
+    chance = random.Random(seed)
+    faults: list[Behaviour] = [*NOT_STREAMED[:9], busy("1"), busy("500"), Status(503), Status(401), Status(400)]
+    faults += [BreakOff(after_bytes=40), *(STREAMED[:7] if stream else [])]
+    policy = RetryPolicy(attempts_max=5, deadline_ms=60_000)
+    processor = make(stream=stream, functions="native", retry=policy, body_bytes_max=1_000_000)
+    for number in range(40):
+        server.then(*(chance.choice([Answer(f"answer {number}"), *faults]) for _ in range(6)))
+        before = len(server.requests)
+        try:
+            reply = await processor.reply(request())
+        except ModelError as error:
+            attempts = error.attempts
+        else:
+            attempts = reply.attempts
+            assert reply.text == f"answer {number}"
+        assert attempts == len(server.requests) - before <= policy.attempts_max
+        server.clear()
 
 
 async def test_a_server_that_is_not_there(make: Make) -> None:
