@@ -53,7 +53,11 @@ def versions(*packages: str) -> dict[str, str]:
 
 
 def report(
-    name: str, options: Options, results: Mapping[str, Any], rows: Sequence[tuple[str, str, str]], packages: Sequence[str]
+    name: str,
+    options: Options,
+    results: Mapping[str, Any],
+    rows: Sequence[tuple[str, str, str]],
+    packages: Sequence[str],
 ) -> None:
     """Print the table, then the JSON object as the last line of standard output."""
     table = Table(title=name, title_justify="left")

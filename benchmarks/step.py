@@ -15,12 +15,17 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
+import sqlite3
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from langchain_core.messages import AIMessage, HumanMessage, RemoveMessage
+from langgraph.checkpoint.sqlite import SqliteSaver
+from langgraph.graph import END, START, MessagesState, StateGraph
 
 from benchmarks._report import Options, read_options, report
 from pagefault.runtime.host.config import Agent
@@ -38,11 +43,12 @@ WORDS = (
 
 
 def text_of(chance: random.Random, words: int = 45) -> str:
+    """A message of about 50 tokens."""
     return " ".join(chance.choice(WORDS) for _ in range(words))
 
 
 @mind("benchmark-step")
-def answer_at_once(request: ModelRequest) -> Reply:
+def answer_at_once(_: ModelRequest) -> Reply:
     """A model of no latency that always does the same."""
     return say("I will remember that and come back to it tomorrow.")
 
@@ -57,6 +63,8 @@ async def fill(fleet: Local, agents: list[AgentId], chance: random.Random, numbe
 
 
 async def one_round(fleet: Local, agents: list[AgentId], chance: random.Random, numbers: itertools.count[int]) -> None:
+    """Every agent takes one step, all at once."""
+
     async def one(agent: AgentId) -> None:
         interrupt = Interrupt(
             InterruptId(f"b{next(numbers)}"), InterruptKind.MESSAGE, Priority.USER, "user", text_of(chance)
@@ -70,11 +78,6 @@ async def one_round(fleet: Local, agents: list[AgentId], chance: random.Random, 
 
 def langgraph_step(folder: Path, chance: random.Random) -> Callable[[], None]:
     """One invocation of the graph that a user would write instead."""
-    import sqlite3
-
-    from langchain_core.messages import AIMessage, HumanMessage, RemoveMessage
-    from langgraph.checkpoint.sqlite import SqliteSaver
-    from langgraph.graph import END, START, MessagesState, StateGraph
 
     def node(state: MessagesState) -> dict[str, Any]:
         messages: list[Any] = [AIMessage("I will remember that and come back to it tomorrow.")]
@@ -98,6 +101,7 @@ def langgraph_step(folder: Path, chance: random.Random) -> Callable[[], None]:
 
 
 async def measure(options: Options) -> dict[str, Any]:
+    """Both sides, a round of ours and a step of theirs in turns."""
     chance = random.Random(options.seed)
     numbers = itertools.count()
     rounds = 60 if options.quick else 300

@@ -6,7 +6,7 @@ import pagefault as pf
 
 
 @pf.mind("keeper")
-def keeper(request: pf.ModelRequest) -> object:
+def keeper(request: pf.ModelRequest) -> pf.Reply:
     view = pf.View(request)
     if view.result is not None:  # a search came back: answer from it
         return pf.say(view.hits().lines[0].text if view.hits().lines else "I do not know.")

@@ -39,6 +39,7 @@ PUBLIC_NAMES = [
     "Overloaded",
     "PagefaultError",
     "Priority",
+    "Reply",
     "Step",
     "StoreError",
     "View",

@@ -16,7 +16,7 @@ from pagefault.runtime.host.config import Agent
 from pagefault.runtime.host.fleet import AgentRef
 from pagefault.runtime.host.local import Local
 from pagefault.runtime.host.records import Inspection, Step
-from pagefault.runtime.models.scripted import call, mind, nothing, say
+from pagefault.runtime.models.scripted import Reply, call, mind, nothing, say
 from pagefault.runtime.models.view import View
 from pagefault.runtime.values import Interrupt, InterruptKind, ModelRequest, Priority
 
@@ -38,6 +38,7 @@ __all__ = [
     "Overloaded",
     "PagefaultError",
     "Priority",
+    "Reply",
     "Step",
     "StoreError",
     "View",

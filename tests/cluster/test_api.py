@@ -42,12 +42,16 @@ async def test_agents_answer_from_hosts_of_their_own_and_from_shared_ones() -> N
         inspection = await alone.inspect()
         assert inspection.phase == "idle"
         assert inspection.statistics["steps"] == 1
-        assert await fleet.agents("packed-1") == [f"packed-{number}" for number in sorted(map(str, (1, *range(10, 20))))]
+        assert await fleet.agents("packed-1") == [
+            f"packed-{number}" for number in sorted(map(str, (1, *range(10, 20))))
+        ]
 
 
 async def test_a_fleet_comes_back_from_its_folder(tmp_path: Path) -> None:
     async with Cluster(tmp_path / "fleet", embedder="hash", shards=2, hosts=2) as fleet:
-        refs = await fleet.spawn_many([Agent(f"agent-{number}", model="scripted:tests.cluster.minds:keeper") for number in range(6)])
+        refs = await fleet.spawn_many(
+            [Agent(f"agent-{number}", model="scripted:tests.cluster.minds:keeper") for number in range(6)]
+        )
         await asyncio.gather(*(ref.send(f"the secret of {ref.id} is {len(ref.id)}") for ref in refs))
         await fleet.idle()
         before = [(await ref.inspect()).digest for ref in refs]

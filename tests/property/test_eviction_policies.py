@@ -27,7 +27,7 @@ from hypothesis.stateful import (
 )
 
 from pagefault.policies.contract import EvictionPolicy, PageFacts
-from pagefault.policies.eviction.importance import estimated_importance, words
+from pagefault.policies.eviction.importance import DIGITS, estimated_importance, words
 from pagefault.policies.registry import EVICTION, make_policy
 
 Configuration = tuple[str, dict[str, Any]]
@@ -113,7 +113,7 @@ class Model:
             values = [part(each) for each in pages]
             if weight and max(values) > min(values):
                 total += weight * (part(page) - min(values)) / (max(values) - min(values))
-        return round(total / (max(1, page.tokens) if given["size_aware"] else 1), 9)
+        return round(total / (max(1, page.tokens) if given["size_aware"] else 1), DIGITS)
 
     def cosine(self, page: PageFacts, pages: list[PageFacts]) -> float:
         used = [each for verb, each, _ in self.happened if verb in {"insert", "hit"}]
@@ -128,7 +128,7 @@ class Model:
         mine, focus = vector(page), vector(used[-1])
         dot = math.fsum(a * b for a, b in zip(mine, focus, strict=True))
         lengths = math.sqrt(math.fsum(a * a for a in mine)) * math.sqrt(math.fsum(b * b for b in focus))
-        return dot / lengths if lengths else 0.0
+        return round(dot / lengths, DIGITS) if lengths else 0.0
 
 
 @functools.cache

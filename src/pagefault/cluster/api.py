@@ -105,7 +105,7 @@ class Cluster:
             # Not in a thread: Ray binds its signal handling and its connection to the one that begins it.
             self._session = _ray.Session(self._address, cpus=self._cpus)
             self._running = await self._start()
-        except BaseException:
+        except BaseException:  # whatever it was, also a cancellation: nothing may be left running
             await self.stop()
             raise
         return self
@@ -133,7 +133,7 @@ class Cluster:
             async with asyncio.timeout(START_TIMEOUT_S):
                 for store in actors:
                     await _ray.call_constructed(store, "ready")
-        except BaseException:
+        except BaseException:  # as in __aenter__
             for actor in actors:
                 _ray.end_actor(actor)
             raise

@@ -46,6 +46,19 @@ def test_relevance_keeps_what_shares_rare_words_with_the_newest_page() -> None:
     assert policy.victims(30, (), 3) == ["boat", "ask", "soup"]
 
 
+def test_pages_that_are_equally_relevant_are_not_told_apart_by_rounding() -> None:
+    # The cosines of these differ only in the order in which the same numbers were added and multiplied.
+    policy = Importance(recency_weight=0, importance_weight=0, relevance_weight=1)
+    for turn, text in enumerate(["tea boat", "boat who harbour", "harbour boat who", "who boat harbour"]):
+        policy.on_insert(facts(f"p{turn}", text=text), turn)
+    policy.on_hit("p0", 9)
+    policy.on_hit("p1", 9)
+    assert policy.victims(40, (), 9) == ["p0", "p2", "p3", "p1"]
+    assert {policy.explain(page_id, 9).split(":")[0] for page_id in ("p1", "p2", "p3")} == {
+        "score 1.000 (recency 0.80, importance 0.00, relevance 1.00)"
+    }
+
+
 def test_protecting_a_page_does_not_change_the_order_of_the_others() -> None:
     policy = Importance()
     for turn, claimed in enumerate([0.0, 0.5, 0.4, 1.0]):

@@ -139,9 +139,17 @@ def test_equal_grants_share_one_table() -> None:
     assert registry.table(["memgpt"]) is not first
     assert registry.table(["memgpt", "page_in"], SystemSettings(archival_mode="words")) is not first
     assert first.schemas() is registry.table(["memgpt", "page_in"]).schemas()
-    del first
+    assert registry.table("memgpt") is registry.table(["memgpt"])
+    # What is registered later is known to tables that are made later.
+    plain = registry.table("send_message")
+    with pytest.raises(CallProblem, match='There is no function "add"'):
+        plain.check("add", "{}")
+    registry.add(add)
+    with pytest.raises(CallProblem, match='You may not call "add"'):
+        registry.table("send_message").check("add", "{}")
+    del first, plain
     gc.collect()
-    assert len(registry._tables) == 0
+    assert len(registry._tables) == len(registry._asked) == 0
 
 
 def test_chains_decide_without_a_heartbeat() -> None:

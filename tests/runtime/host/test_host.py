@@ -44,7 +44,9 @@ def message(text: str = "hello", key: str = "", **fields: object) -> Interrupt:
 class Fleet:
     """A host with its parts at hand."""
 
-    def __init__(self, folder: Path, mind: Callable[[ModelRequest], Reply] = echo, stores: NaiveStores | None = None) -> None:
+    def __init__(
+        self, folder: Path, mind: Callable[[ModelRequest], Reply] = echo, stores: NaiveStores | None = None
+    ) -> None:
         self.stores = stores or NaiveStores(folder)
         self.clock = ManualClock()
         self.router = LocalRouter()

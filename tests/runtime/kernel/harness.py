@@ -22,6 +22,7 @@ from pagefault.runtime.kernel.settings import (
     MailboxSettings,
     PolicySettings,
 )
+from pagefault.runtime.kernel.state import Phase
 from pagefault.runtime.values import (
     AgentId,
     CallId,
@@ -185,6 +186,10 @@ class Desk:
         self.now_ms += 1
         return self.now_ms
 
+    def phase(self) -> Phase:
+        """A method: what a property says may not change, mypy believes."""
+        return self.agent.phase
+
     @property
     def call_id(self) -> CallId:
         assert self.agent.outstanding is not None, "nothing is outstanding"
@@ -217,7 +222,7 @@ class Desk:
             hits = tuple(Hit(page, 1.0) for page in shown)
             result = SearchResult(hits, len(found), outstanding.query.offset, outstanding.query.limit)
             return self.feed(ev.SearchReturned(at_ms, call_id, result))
-        wanted = [page_id for page_id in outstanding.page_ids]
+        wanted = list(outstanding.page_ids)
         pages = tuple(self.archive[page_id] for page_id in wanted if page_id in self.archive)
         missing = tuple(page_id for page_id in wanted if page_id not in self.archive)
         return self.feed(ev.PagesLoaded(at_ms, call_id, pages, missing))

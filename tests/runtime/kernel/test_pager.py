@@ -105,7 +105,11 @@ def test_summaries_are_recursive_and_bounded() -> None:
 
 
 def test_the_summarizers_own_input_is_cut_into_pieces() -> None:
-    desk = Desk(definition(write_back="summarize", functions=("send_message",), budget_tokens=1000, low_share=0.05, summary_share=0.2))
+    desk = Desk(
+        definition(
+            write_back="summarize", functions=("send_message",), budget_tokens=1000, low_share=0.05, summary_share=0.2
+        )
+    )
     pieces = 0
     for number in range(40):
         desk.send(message(number, LONG.format(number)))

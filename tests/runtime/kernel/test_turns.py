@@ -21,23 +21,23 @@ def test_a_message_is_answered_and_the_agent_rests() -> None:
     desk = Desk()
     effects = desk.send(message(1, "hello"))
     assert desk.of(fx.Accept, effects) == [fx.Accept(InterruptId("i1"))]
-    assert desk.agent.phase is Phase.THINKING
+    assert desk.phase() is Phase.THINKING
     request = desk.of(fx.CallModel, effects)[0].request
     assert request.messages[0].role == "system"
     assert request.messages[-1].text.endswith("user] hello")
     effects = desk.replies(call("send_message", message="hi"))
     assert desk.of(fx.Deliver, effects) == [fx.Deliver(InterruptId("i1"), "user", "hi")]
     assert desk.ended() == [("i1", "yielded")]
-    assert desk.agent.phase is Phase.IDLE
+    assert desk.phase() is Phase.IDLE
 
 
 def test_a_heartbeat_goes_on_and_none_yields() -> None:
     desk = Desk()
     desk.send(message(1))
     desk.replies(call("core_memory_append", True, label="human", content=" likes tea"))
-    assert desk.agent.phase is Phase.THINKING
+    assert desk.phase() is Phase.THINKING
     desk.replies(call("core_memory_append", False, label="human", content=" and rain"))
-    assert desk.agent.phase is Phase.IDLE
+    assert desk.phase() is Phase.IDLE
     assert desk.agent.context.blocks["human"].text.count("rain") == 1
 
 
@@ -78,7 +78,7 @@ def test_continuations_nest() -> None:
     assert [chain.cause for chain in desk.agent.suspended] == ["i0", "inext0", "inext1"]
     desk.settle()
     assert not desk.agent.suspended
-    assert desk.agent.phase is Phase.IDLE
+    assert desk.phase() is Phase.IDLE
 
 
 def test_what_waits_at_the_same_priority_waits_for_its_turn() -> None:
@@ -134,7 +134,7 @@ def test_cancel_stops_a_model_call_in_flight_and_a_late_reply_changes_nothing() 
     call_id = desk.call_id
     effects = operator(desk, InterruptKind.CANCEL, target=InterruptId("i1"))
     assert desk.of(fx.CancelCall, effects) == [fx.CancelCall(InterruptId("i1"), call_id)]
-    assert desk.agent.phase is Phase.CANCELLING
+    assert desk.phase() is Phase.CANCELLING
     digest = desk.agent.digest()
     desk.replies(call("send_message", message="too late"))
     assert desk.ended()[-1] == ("i1", "cancelled")
@@ -173,11 +173,11 @@ def test_kill_ends_everything_for_good() -> None:
     desk.send(message(1, priority=Priority.BACKGROUND))
     desk.send(message(2))
     operator(desk, InterruptKind.KILL)
-    assert desk.agent.phase is Phase.CANCELLING
+    assert desk.phase() is Phase.CANCELLING
     refused = desk.send(message(4))
     assert desk.of(fx.Reject, refused)[0].retry_after_ms == 0
     desk.feed(ev.Cancelled(desk.tick(), desk.call_id))
-    assert desk.agent.phase is Phase.STOPPED
+    assert desk.phase() is Phase.STOPPED
     assert {("i1", "killed"), ("i2", "killed")} <= set(desk.ended())
     assert desk.of(fx.Reject, desk.send(message(5)))
 
@@ -189,7 +189,7 @@ def test_an_expired_interrupt_is_not_handled() -> None:
     desk.now_ms += 100
     desk.replies()
     assert ("i2", "expired") in desk.ended()
-    assert desk.agent.phase is Phase.IDLE
+    assert desk.phase() is Phase.IDLE
 
 
 def test_a_failed_model_call_ends_the_chain_and_says_why() -> None:
@@ -198,7 +198,7 @@ def test_a_failed_model_call_ends_the_chain_and_says_why() -> None:
     effects = desk.feed(ev.ModelFailed(desk.tick(), desk.call_id, "unavailable", "connection refused"))
     ended = desk.of(fx.ChainEnded, effects)[0]
     assert (ended.outcome, ended.message) == ("model_failed", "connection refused")
-    assert desk.agent.phase is Phase.IDLE
+    assert desk.phase() is Phase.IDLE
 
 
 @pytest.mark.parametrize("words", [("yes",), ()])
@@ -217,11 +217,13 @@ def test_a_chain_parks_while_another_agent_is_called_and_others_are_served_meanw
     desk.send(message(1))
     effects = desk.replies(call("call_agent", True, agent="bob", message="well?", timeout_seconds=60))
     sent = desk.of(fx.Send, effects)[0]
-    assert desk.agent.phase is Phase.AWAITING_REPLY
+    assert desk.phase() is Phase.AWAITING_REPLY
     desk.send(message(2, "meanwhile"))
     desk.replies(call("send_message", message="one moment"))
     assert desk.ended() == [("i2", "yielded")]
-    answer = message("r", "all is well", Priority.REPLY, kind=InterruptKind.REPLY, sender="bob", in_reply_to=sent.interrupt.id)
+    answer = message(
+        "r", "all is well", Priority.REPLY, kind=InterruptKind.REPLY, sender="bob", in_reply_to=sent.interrupt.id
+    )
     effects = desk.send(answer)
     assert "bob answers: all is well" in desk.of(fx.CallModel, effects)[0].request.messages[-1].text
     desk.replies(call("send_message", message="bob is well"))

@@ -16,7 +16,9 @@ from pagefault.runtime.host.fleet import AgentRef
 from pagefault.runtime.host.local import Local
 
 LEAVE = ("/quit", "/exit", "/bye")
-SHOWN_STEPS = frozenset({"function_called", "function_failed", "page_fault", "paged_in", "flushed", "pressure", "summarized"})
+SHOWN_STEPS = frozenset(
+    {"function_called", "function_failed", "page_fault", "paged_in", "flushed", "pressure", "summarized"}
+)
 
 
 async def chat_with(template: Mapping[str, Any], folder: Path, console: Console, show_steps: bool) -> None:
@@ -61,4 +63,6 @@ async def _watch(ref: AgentRef, console: Console) -> None:
     async for step in ref.stream():
         if step.kind in SHOWN_STEPS:
             pages = f" {', '.join(step.page_ids)}" if step.page_ids else ""
-            console.print(f"  {step.kind.replace('_', ' ')}{pages} {step.text}", style="dim", highlight=False, markup=False)
+            console.print(
+                f"  {step.kind.replace('_', ' ')}{pages} {step.text}", style="dim", highlight=False, markup=False
+            )

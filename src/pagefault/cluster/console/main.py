@@ -26,7 +26,12 @@ INTERRUPTED = 130
 FAILED = 1
 USAGE = 2
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Virtual memory for fleets of LLM agents.")
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Virtual memory for fleets of LLM agents.",
+)
 
 
 def configure_logging(level: str) -> None:
@@ -64,7 +69,9 @@ def run(
     model: Annotated[str | None, typer.Option(help="scripted:NAME, or the name of a model at --base-url.")] = None,
     base_url: Annotated[str | None, typer.Option(help="An OpenAI-compatible server.")] = None,
     data: Annotated[Path | None, typer.Option(help="The data file of worlds that need one.")] = None,
-    folder: Annotated[Path | None, typer.Option(help="Keep journals and archive here, and go on from what is there.")] = None,
+    folder: Annotated[
+        Path | None, typer.Option(help="Keep journals and archive here, and go on from what is there.")
+    ] = None,
     local: Annotated[bool, typer.Option("--local", help="One process, without Ray.")] = False,
     seed: Annotated[int | None, typer.Option(help="The seed of worlds that have one.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Results as one JSON object on standard output.")] = False,
@@ -105,7 +112,9 @@ def chat(
     folder: Annotated[Path, typer.Option(help="Where its memory is kept.")] = Path("pagefault-data"),
     context_tokens: Annotated[int, typer.Option(help="The budget of prompt and reply.")] = 8192,
     policy: Annotated[str, typer.Option(help="The eviction policy.")] = "fifo",
-    show_steps: Annotated[bool, typer.Option("--steps", help="Show calls, faults and evictions as they happen.")] = False,
+    show_steps: Annotated[
+        bool, typer.Option("--steps", help="Show calls, faults and evictions as they happen.")
+    ] = False,
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "error",
 ) -> None:
     """Talk with one agent that remembers; its memory is in --folder, for the next time."""

@@ -76,5 +76,7 @@ def _say_how_to_resume(options: Options) -> None:
     if options.fleet.folder is None:
         text = "stopped; nothing was kept. Give --folder DIR to keep agents, and to go on from there."
     else:
-        text = f"stopped; every agent is saved in {options.fleet.folder}. Run the same command again to go on from there."
+        text = (
+            f"stopped; every agent is saved in {options.fleet.folder}. Run the same command again to go on from there."
+        )
     options.console.print(text, highlight=False)

@@ -129,7 +129,9 @@ class Dialogues:
 
     name = "dialogues"
 
-    def __init__(self, dialogues: Sequence[Dialogue], agents: int | None = None, questions_max: int | None = None) -> None:
+    def __init__(
+        self, dialogues: Sequence[Dialogue], agents: int | None = None, questions_max: int | None = None
+    ) -> None:
         self._dialogues = list(dialogues)[:agents]
         self._questions_max = questions_max
         self._token = secrets.token_hex(4)  # a run that goes on where another stopped asks again
@@ -206,7 +208,9 @@ class Dialogues:
         recall = sum(counted) / len(counted) if counted else 0.0
         failures = sum(outcome != "yielded" for _, _, outcome in scores)
         means = {
-            str(category): round(sum(values) / len(values), 4) for category, values in sorted(by_category.items()) if values
+            str(category): round(sum(values) / len(values), 4)
+            for category, values in sorted(by_category.items())
+            if values
         }
         results = {
             "agents": len(self._dialogues),
@@ -231,12 +235,20 @@ class Dialogues:
         rows = [
             Row("conversations read", str(len(self._dialogues)), f"{turns} turns, an agent each"),
             Row("questions asked", str(questions), f"{failures} chains failed"),
-            Row("evidence recall", f"{recall:.3f}", "categories 1-4: share of the evidence in the context when it answers"),
+            Row(
+                "evidence recall",
+                f"{recall:.3f}",
+                "categories 1-4: share of the evidence in the context when it answers",
+            ),
             *(Row(f"  {CATEGORY_NAMES.get(int(key), key)}", f"{value:.3f}", "") for key, value in means.items()),
             Row("page faults", f"{totals['page_faults']:,}", "pages needed and not in the context"),
             Row("evictions", f"{totals['evictions']:,}", "pages that left the context"),
             Row("tokens paged in / out", f"{totals['tokens_paged_in']:,} / {totals['tokens_paged_out']:,}", ""),
-            Row("largest context", f"{totals.context_tokens_max} of {totals.context_budget}", "tokens sent at once; never over"),
+            Row(
+                "largest context",
+                f"{totals.context_tokens_max} of {totals.context_budget}",
+                "tokens sent at once; never over",
+            ),
             Row("steps", f"{totals['steps']:,}", f"{totals['steps'] / seconds:,.0f} a second, {seconds:.1f} s in all"),
         ]
         failed = f"the context was over its budget {totals['overflows']} times" if totals["overflows"] else ""

@@ -13,8 +13,8 @@ from pagefault.runtime.models.view import View
 from pagefault.runtime.values import ModelRequest
 
 _WORD = re.compile(r"[a-z0-9]+")
-_COMMON = frozenset("a an and are at be been did do does for from had has have how in is it of on or that the their they"
-                    " to was were what when where which who why will with would".split())  # fmt: skip
+_COMMON = frozenset("a an and are at be been did do does for from had has have how in is it of on or that the their"
+                    " they to was were what when where which who why will with would".split())  # fmt: skip
 
 
 @mind("dialogues")

@@ -31,7 +31,9 @@ FIRST_NAMES = (
     "Wim Xenia Yara Zeno"
 ).split()
 LAST_NAMES = "Ash Birch Cole Dell Elm Fox Gale Hart Ivey Jay Kerr Lund Moss Nash Oak Pine Reed Stone Thorn Vale".split()
-SUBJECTS = "baker miller smith weaver potter ferrier cooper tailor mason fisher hunter brewer carter tanner healer".split()
+SUBJECTS = (
+    "baker miller smith weaver potter ferrier cooper tailor mason fisher hunter brewer carter tanner healer".split()
+)
 POSSESSIONS = "cat dog goat boat cart lamp fiddle garden ladder kettle cloak ring mule barn well".split()
 QUALITIES = "name colour price age maker".split()
 VALUES = {
@@ -85,7 +87,9 @@ def make_plan(agents: int, days: int, facts_each: int, questions_each: int, seed
     """A village's life from a seed: the same arguments always give the same plan."""
     chance = random.Random(seed)  # noqa: S311 - a seeded world, not a secret
     names = tuple(_name(number) for number in range(agents))
-    topics = [(subject, possession, quality) for subject in SUBJECTS for possession in POSSESSIONS for quality in QUALITIES]
+    topics = [
+        (subject, possession, quality) for subject in SUBJECTS for possession in POSSESSIONS for quality in QUALITIES
+    ]
     chance.shuffle(topics)
     knows: dict[str, list[Fact]] = {name: [] for name in names}
     known = []
@@ -132,7 +136,12 @@ class Village:
     def __init__(
         self, agents: int = 200, days: int = 6, facts_each: int = 3, questions_each: int = 2, seed: int = 1
     ) -> None:
-        for field, value, least in (("agents", agents, 2), ("days", days, 1), ("facts_each", facts_each, 1), ("questions_each", questions_each, 1)):
+        for field, value, least in (
+            ("agents", agents, 2),
+            ("days", days, 1),
+            ("facts_each", facts_each, 1),
+            ("questions_each", questions_each, 1),
+        ):
             if value < least:
                 raise ConfigError(f"village.{field}", value, f"{least} or more")
         self.plan = make_plan(agents, days, facts_each, questions_each, seed)
@@ -163,7 +172,10 @@ class Village:
             today = [meeting for meeting in plan.meetings if meeting.day == day]
             await asyncio.gather(*(tell(meeting.teller, _meet(meeting)) for meeting in today))
             await fleet.idle()  # the day ends when everybody has heard what they were told
-        asked = [tell(name, _ask(f"{number}-{self._token}", fact, self._days + 30)) for number, (name, fact) in enumerate(plan.questions)]
+        asked = [
+            tell(name, _ask(f"{number}-{self._token}", fact, self._days + 30))
+            for number, (name, fact) in enumerate(plan.questions)
+        ]
         answers = await asyncio.gather(*asked)
         seconds = loop.time() - began
         totals = Totals()
@@ -203,14 +215,26 @@ class Village:
         }
         rows = [
             Row("villagers", f"{len(plan.names):,}", "agents, each with a memory of its own"),
-            Row("meetings", f"{len(plan.meetings):,}", f"over {self._days} days; at each, one tells another a fact from memory"),
+            Row(
+                "meetings",
+                f"{len(plan.meetings):,}",
+                f"over {self._days} days; at each, one tells another a fact from memory",
+            ),
             Row("questions", f"{len(plan.questions):,}", "about facts from long ago, at the end"),
             Row("answered right", f"{accuracy:.1%}", "the true answers are known"),
-            Row("  of what they were told", f"{heard:.1%}", f"{asked['heard']:,} questions about what another villager said"),
+            Row(
+                "  of what they were told",
+                f"{heard:.1%}",
+                f"{asked['heard']:,} questions about what another villager said",
+            ),
             Row("page faults", f"{totals['page_faults']:,}", "memories that were needed and not in the context"),
             Row("evictions", f"{totals['evictions']:,}", "pages that left a context to make room"),
             Row("tokens paged in / out", f"{totals['tokens_paged_in']:,} / {totals['tokens_paged_out']:,}", ""),
-            Row("largest context", f"{totals.context_tokens_max:,} of {totals.context_budget:,}", "tokens sent at once; never over"),
+            Row(
+                "largest context",
+                f"{totals.context_tokens_max:,} of {totals.context_budget:,}",
+                "tokens sent at once; never over",
+            ),
             Row("steps", f"{totals['steps']:,}", f"{totals['steps'] / seconds:,.0f} a second, {seconds:.1f} s in all"),
         ]
         failed = f"the context was over its budget {totals['overflows']} times" if totals["overflows"] else ""

@@ -97,7 +97,9 @@ class Registry:
 
     def __init__(self) -> None:
         self._definitions: dict[str, FunctionDefinition] = dict(BUILTINS)
+        # By what a grant amounts to, and by how it was written, which is quicker to compare.
         self._tables: WeakValueDictionary[tuple[object, ...], AgentFunctions] = WeakValueDictionary()
+        self._asked: WeakValueDictionary[tuple[object, ...], AgentFunctions] = WeakValueDictionary()
 
     def names(self) -> tuple[str, ...]:
         """Every registered name, sorted."""
@@ -115,13 +117,16 @@ class Registry:
                 f"function {definition.name!r}: this is the name of a set of functions; "
                 "give another with @function(name=...)"
             )
-        present = self._definitions.setdefault(definition.name, definition)
-        if present is not definition and present.target != definition.target:
+        present = self._definitions.get(definition.name)
+        if present is definition:
+            return definition
+        if present is not None and present.target != definition.target:
             raise FunctionDefinitionError(
                 f"function {definition.name!r} of {definition.target} is registered already, by {present.target}; "
                 "give one of them another name with @function(name=...)"
             )
         self._definitions[definition.name] = definition
+        self._asked.clear()  # the same names may mean something else now
         return definition
 
     def get(self, name: str) -> FunctionDefinition:
@@ -172,8 +177,15 @@ class Registry:
         Raises:
             UnknownName: the grant names something that is not there.
         """
-        if isinstance(grant, str):
-            grant = (grant,)
+        asked = ((grant,) if isinstance(grant, str) else tuple(grant), settings)
+        table = self._asked.get(asked)
+        if table is None:
+            table = self._asked[asked] = self._table(*asked)
+        return table
+
+    def _table(
+        self, grant: tuple[str | FunctionDefinition | Callable[..., Any], ...], settings: SystemSettings
+    ) -> AgentFunctions:
         definitions: dict[str, FunctionDefinition] = {}
         for each in grant:
             names: Iterable[Any] = GRANTS[each] if isinstance(each, str) and each in GRANTS else (each,)

@@ -22,5 +22,5 @@ class SystemClock:
         return time.time_ns() // 1_000_000
 
     async def sleep_until(self, at_ms: int) -> None:
-        while (left_ms := at_ms - self.now_ms()) > 0:
+        while (left_ms := at_ms - self.now_ms()) > 0:  # noqa: ASYNC110 - nobody could set an event: it is time we wait for
             await asyncio.sleep(min(left_ms, 3_600_000) / 1000)  # the clock may be set while we sleep

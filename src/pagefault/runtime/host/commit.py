@@ -73,7 +73,7 @@ class Committer:
                 await self._save_snapshots()
 
     async def _commit_group(self) -> None:
-        frames = [frame for frame in list(self._due)[:GROUP_MAX]]
+        frames = list(self._due)[:GROUP_MAX]
         for frame in frames:
             del self._due[frame]
         frames = [frame for frame in frames if frame.broken is None and not frame.is_committed]

@@ -23,11 +23,11 @@ from pagefault.runtime.values import AgentId
 BLOCK_CHARS = 2000
 """As in MemGPT: persona and human have 2,000 characters each."""
 SYSTEM = (
-    "You are {name}, an agent with a memory of your own. Your context is small: older messages leave it, but nothing is "
-    "lost. Search what was said with conversation_search, keep facts with archival_memory_insert and find them with "
+    "You are {name}, an agent with a memory of your own. Your context is small: older messages leave it, but nothing "
+    "is lost. Search what was said with conversation_search, keep facts with archival_memory_insert and find them with "
     "archival_memory_search; what must always be at hand belongs in a memory block (core_memory_append, "
-    "core_memory_replace). Nobody sees what you merely write: speak with send_message. To go on after a call, ask for a "
-    "heartbeat."
+    "core_memory_replace). Nobody sees what you merely write: speak with send_message. To go on after a call, ask for "
+    "a heartbeat."
 )
 Parameter = str | float | int | bool
 

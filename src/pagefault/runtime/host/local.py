@@ -87,7 +87,7 @@ class Local:
             self._stores = await asyncio.to_thread(
                 ThreadStores.open, self._folder, durability=self._durability, embedder=self._embedder
             )
-        except BaseException:
+        except BaseException:  # whatever it was, also a cancellation: the folder made for it goes
             self._forget()
             raise
         self._router = LocalRouter()

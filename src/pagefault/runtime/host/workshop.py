@@ -93,9 +93,8 @@ class Workshop:
             state.load(snapshot)
         redo: list[tuple[int, AnyEffect]] = []
         for seq, record in enumerate(activation.records, activation.snapshot_seq + 1):
-            for effect in state.handle(decode_event(activation.agent, record)):
-                if isinstance(effect, StorePages | ForgetPages | Send):
-                    redo.append((seq, effect))
+            effects = state.handle(decode_event(activation.agent, record))
+            redo += [(seq, effect) for effect in effects if isinstance(effect, StorePages | ForgetPages | Send)]
         return Revived(state, functions, activation.next_seq, redo)
 
     async def close(self) -> None:

@@ -150,8 +150,8 @@ def _check_change(data: AgentData, change: Change) -> None:
         room = data.context.room_tokens(data.pinned_tokens)
         if grown > 0 and room - grown < data.definition.context.prompt_limit // 10:
             raise CallProblem(
-                f"{change.label} would leave too little of the context for the conversation. Shorten it, or move what is"
-                " not needed all the time to archival memory with archival_memory_insert."
+                f"{change.label} would leave too little of the context for the conversation. Shorten it, or move what"
+                " is not needed all the time to archival memory with archival_memory_insert."
             )
     elif isinstance(change, Pin) and change.pinned:
         shown = data.context.entries.get(change.page_id)

@@ -64,7 +64,8 @@ class AgentState(AgentData):
         handler = TABLE[self.phase].get(type(event))
         if handler is None:
             raise InvalidTransition(
-                f"{self.definition.id}: {type(event).__name__} cannot be handled while {self.phase.value}; story:\n{self.story}"
+                f"{self.definition.id}: {type(event).__name__} cannot be handled while {self.phase.value}; "
+                f"story:\n{self.story}"
             )
         self.out = []
         self.now_ms = event.at_ms

@@ -85,8 +85,8 @@ class Context:
             raise ContextTooSmall(
                 "context.budget_tokens",
                 settings.budget_tokens,
-                f"about {_budget_needed(self._definition, self._fixed_tokens)} or more: system prompt, blocks and function"
-                f" schemas take {self._fixed_tokens} tokens, the reply reserve {settings.reply_tokens}",
+                f"about {_budget_needed(self._definition, self._fixed_tokens)} or more: system prompt, blocks and"
+                f" function schemas take {self._fixed_tokens} tokens, the reply reserve {settings.reply_tokens}",
             )
 
     def room_tokens(self, pinned_tokens: int = 0) -> int:

@@ -266,7 +266,8 @@ def on_late(data: AgentData, event: Any) -> None:
     """A result that nobody waits for: a duplicate, or the end of something given up."""
     if not data.was_issued(event.call_id):
         raise InvalidTransition(
-            f"{type(event).__name__} for {event.call_id!r}, which {data.definition.id} never asked for; story:\n{data.story}"
+            f"{type(event).__name__} for {event.call_id!r}, which {data.definition.id} never asked for; "
+            f"story:\n{data.story}"
         )
     data.notice("late", text=event.call_id)
 

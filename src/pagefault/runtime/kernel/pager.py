@@ -59,8 +59,8 @@ def _measure(data: AgentData) -> tuple[Assembled, int]:
 def _warn(data: AgentData, used: int) -> None:
     limit = data.definition.context.prompt_limit
     text = (
-        f"Memory pressure: {used} of {limit} tokens are in use ({100 * used // limit} %). Older pages will soon be paged "
-        "out. Save what matters now, with core_memory_append, core_memory_replace or archival_memory_insert."
+        f"Memory pressure: {used} of {limit} tokens are in use ({100 * used // limit} %). Older pages will soon be "
+        "paged out. Save what matters now, with core_memory_append, core_memory_replace or archival_memory_insert."
     )
     data.warned = True
     data.statistics.warnings += 1

@@ -83,7 +83,10 @@ class Chain:
 
 @dataclass(slots=True)
 class Outstanding:
-    """The one effect that the agent waits for.  ``kind``: ``model``, ``summary``, ``function``, ``search``, ``load``."""
+    """The one effect that the agent waits for.
+
+    ``kind``: ``model``, ``summary``, ``function``, ``search`` or ``load``.
+    """
 
     call_id: CallId
     kind: str

@@ -17,8 +17,7 @@ import importlib
 import inspect
 import json
 import zlib
-from collections.abc import Awaitable, Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -152,32 +151,34 @@ class ScriptedProcessor:
         """
         if self._latency_ms or self._is_async:
             return None
-        with self._blame():
+        try:
             found: Any = self._mind(request)
             if inspect.iscoroutine(found):  # a plain function that returns one: ask it the other way from now on
                 found.close()
                 self._is_async = True
                 return None
             return found if isinstance(found, ModelReply) else make_reply(request, found)
+        except ModelError:
+            raise
+        except Exception as error:  # users' code may raise anything
+            raise self._blamed(error) from error
 
     async def reply(self, request: ModelRequest) -> ModelReply:
         """Ask the mind.  Raises ``ModelMalformed`` if it fails or returns what is no reply."""
         if self._latency_ms:
             await self._timing.sleep_ms(self._latency_ms)
-        with self._blame():
+        try:
             found: Any = self._mind(request)
             if inspect.isawaitable(found):
                 found = await found
             return found if isinstance(found, ModelReply) else make_reply(request, found)
-
-    @contextmanager
-    def _blame(self) -> Iterator[None]:
-        try:
-            yield
         except ModelError:
             raise
         except Exception as error:  # users' code may raise anything
-            raise ModelMalformed(f"mind {self.name} failed: {type(error).__name__}: {error}") from error
+            raise self._blamed(error) from error
+
+    def _blamed(self, error: Exception) -> ModelMalformed:
+        return ModelMalformed(f"mind {self.name} failed: {type(error).__name__}: {error}")
 
     async def close(self) -> None:
         """Nothing is held open."""

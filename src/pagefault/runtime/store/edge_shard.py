@@ -249,5 +249,7 @@ def _filter(scope: Scope, *more: qdrant.FieldCondition) -> qdrant.Filter:
         stretch = qdrant.RangeFloat(gte=scope.after_ms, lte=scope.before_ms)
         conditions.append(qdrant.FieldCondition("created_ms", range=stretch))
     if scope.excluded:
-        return qdrant.Filter(must=list(conditions), must_not=[qdrant.HasIdCondition({UUID(int=point) for point in scope.excluded})])
+        return qdrant.Filter(
+            must=list(conditions), must_not=[qdrant.HasIdCondition({UUID(int=point) for point in scope.excluded})]
+        )
     return qdrant.Filter(must=list(conditions))
