@@ -172,7 +172,7 @@ near_misses = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(
     name=st.sampled_from(["order", "free", "ordre"]) | st.text(max_size=20),
     raw=st.text(max_size=200)
