@@ -47,12 +47,13 @@ def test_relevance_keeps_what_shares_rare_words_with_the_newest_page() -> None:
 
 
 def test_equally_relevant_pages_are_not_told_apart_by_rounding() -> None:
-    # Every word is in two of six pages; half and three have cosine 1/2, which in binary comes out as two numbers.
+    # All cosines are 1/sqrt(5), which comes out as two numbers; they are all there is, so scaling makes them 0 and 1.
     policy = Importance(recency_weight=0, importance_weight=0, relevance_weight=1)
-    texts = {"half": "a", "three": "b c e f", "less": "d e", "none": "f g", "nil": "g", "ask": "a b c d"}
-    for turn, (page_id, text) in enumerate(texts.items()):
-        policy.on_insert(facts(page_id, text=text), turn)
-    assert policy.victims(60, (), 9) == ["none", "nil", "less", "half", "three", "ask"]
+    for turn, text in enumerate(["a b c d", "e f g h i j k l m"] * 2):
+        policy.on_insert(facts(f"p{turn}", text=text), turn)
+    policy.on_insert(facts("ask", text="a b e f g"), 4)
+    policy.on_remove("ask", evicted=False)
+    assert policy.victims(40, (), 5) == ["p0", "p1", "p2", "p3"]
 
 
 def test_protecting_a_page_does_not_change_the_order_of_the_others() -> None:
