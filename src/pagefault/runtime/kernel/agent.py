@@ -162,7 +162,7 @@ class AgentState(AgentData):
         self.remembered = OrderedDict((InterruptId(key), PageId(page_id)) for key, page_id in state["remembered"])
         self.evicted = OrderedDict.fromkeys(PageId(key) for key in state["evicted"])
         self.mailbox.load(state["mailbox"])
-        self.context.entries = {shown.page.id: shown for shown in state["entries"]}
+        self.context.queue.load(state["entries"])
         for label, text in state["blocks"]:
             if label in self.context.blocks:
                 self.context.set_block(label, text)

@@ -2,25 +2,20 @@
 
 The queue holds entries in the order in which they are shown: pages at full fidelity and handles of pages
 that were evicted.  A page has at most one entry.  :meth:`Context.assemble` is the only place that builds
-what is sent, and counts it in the same pass, so deciding and verifying cannot disagree.
+what is sent, and it counts what it builds, so deciding and verifying cannot disagree.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from pagefault.runtime.errors import ContextTooSmall
 from pagefault.runtime.kernel.functions import Block, FunctionTable, TokenCounter
-from pagefault.runtime.kernel.pages import (
-    MESSAGE_OVERHEAD_TOKENS,
-    MISSING_RESULT,
-    Entry,
-    cost,
-    render_orphan,
-)
+from pagefault.runtime.kernel.pages import Entry, cost
+from pagefault.runtime.kernel.queue import Queue
 from pagefault.runtime.kernel.settings import AgentDefinition
-from pagefault.runtime.values import Fidelity, Message, PageId, PageKind
+from pagefault.runtime.values import Fidelity, Message, PageId
 
 REPLY_PRIMING_TOKENS = 3
 """Every request ends with the opening of the assistant's turn."""
@@ -51,7 +46,7 @@ class Context:
         "_summary_message",
         "blocks",
         "correction_permille",
-        "entries",
+        "queue",
         "summary",
         "summary_pages",
     )
@@ -67,7 +62,7 @@ class Context:
             for schema in functions.schemas()
         )
         self.blocks: dict[str, Block] = {block.label: block for block in definition.blocks}
-        self.entries: dict[PageId, Entry] = {}
+        self.queue = Queue(counter)
         self.summary = ""
         self.summary_pages = 0  # how many evicted pages the summary stands for
         self.correction_permille = 1000
@@ -141,6 +136,11 @@ class Context:
     def summary_tokens(self) -> int:
         return self._summary_message[1] if self._summary_message else 0
 
+    @property
+    def entries(self) -> Mapping[PageId, Entry]:
+        """The queue's entries by page, in order."""
+        return self.queue.entries
+
     def pages(self) -> Iterator[Entry]:
         """Entries at full fidelity, oldest place first."""
         return (entry for entry in self.entries.values() if entry.page.fidelity is Fidelity.FULL)
@@ -149,50 +149,12 @@ class Context:
         return [entry for entry in self.entries.values() if entry.page.fidelity is Fidelity.HANDLE]
 
     def assemble(self) -> Assembled:
-        """Build what is sent and count it.
-
-        Chat protocols demand that a reply with calls is followed at once by one ``tool`` message a call,
-        and that there is no ``tool`` message elsewhere: missing results get a placeholder, results in other
-        places become plain messages.
-        """
-        messages = [self._head]
-        tokens = self._fixed_tokens
-        if self._summary_message is not None:
-            messages.append(self._summary_message[0])
-            tokens += self._summary_message[1]
-        open_calls: list[str] = []
-        for entry in self.entries.values():
-            page = entry.page
-            if page.kind is PageKind.RESULT and page.fidelity is Fidelity.FULL and not entry.paged_in:
-                if page.answers in open_calls:
-                    open_calls.remove(page.answers)
-                    messages.append(entry.message)
-                    tokens += page.tokens
-                else:
-                    if open_calls:
-                        tokens += self._close_calls(open_calls, messages)
-                    orphan = render_orphan(page)
-                    messages.append(orphan)
-                    tokens += cost(self._counter, orphan)
-                continue
-            if open_calls:
-                tokens += self._close_calls(open_calls, messages)
-            messages.append(entry.message)
-            tokens += page.tokens
-            if entry.message.calls:
-                open_calls = [call.id for call in entry.message.calls]
-        if open_calls:
-            tokens += self._close_calls(open_calls, messages)
-        return Assembled(tuple(messages), tokens)
-
-    def _close_calls(self, open_calls: list[str], messages: list[Message]) -> int:
-        tokens = 0
-        for call_id in open_calls:
-            placeholder = Message("tool", MISSING_RESULT, answers=call_id)
-            messages.append(placeholder)
-            tokens += MESSAGE_OVERHEAD_TOKENS + self._counter.count(MISSING_RESULT)
-        open_calls.clear()
-        return tokens
+        """Build what is sent and count it."""
+        messages, tokens = self.queue.assemble()
+        if self._summary_message is None:
+            return Assembled((self._head, *messages), self._fixed_tokens + tokens)
+        summary, summary_tokens = self._summary_message
+        return Assembled((self._head, summary, *messages), self._fixed_tokens + summary_tokens + tokens)
 
     def corrected(self, tokens: int) -> int:
         """Our count, corrected by what the server has reported so far."""

@@ -72,14 +72,15 @@ def take_reply(data: AgentData, reply: ModelReply) -> None:
     if stored:
         data.store(archived(whole, _spoken(reply.calls)))
     limit = data.context.page_tokens_max(data.pinned_tokens)
-    page = whole
-    if cost(data.counter, render(page)) > limit:
-        page = replace(page, calls=tuple(_shortened(call) for call in page.calls))
-    tokens = cost(data.counter, render(page))
-    if tokens > limit:
-        room = max(TEXT_TOKENS_MIN, limit - (tokens - data.counter.count(page.text)) - CONTINUES_TOKENS)
-        page = replace(page, text=data.counter.cut(page.text, room)[0] + " […cut]")
-    data.enter(page, stored=stored)
+    shown = entry(data.counter, whole, stored=stored)
+    if shown.page.tokens > limit:
+        page = replace(whole, calls=tuple(_shortened(call) for call in whole.calls))
+        over = cost(data.counter, render(page)) - data.counter.count(page.text)
+        if over + data.counter.count(page.text) > limit:
+            room = max(TEXT_TOKENS_MIN, limit - over - CONTINUES_TOKENS)
+            page = replace(page, text=data.counter.cut(page.text, room)[0] + " […cut]")
+        shown = entry(data.counter, page, stored=stored)
+    data.enter_shown(shown)
 
 
 def take_result(
@@ -140,7 +141,7 @@ def enter_bounded(data: AgentData, page: Page, *, stored: bool, paged_in: bool =
     limit = data.context.page_tokens_max(data.pinned_tokens)
     shown = entry(data.counter, page, stored=stored, paged_in=paged_in)
     if shown.page.tokens <= limit:
-        data.enter(page, stored=stored, paged_in=paged_in)
+        data.enter_shown(shown)
         if stored and not paged_in:
             data.store(shown.page)
         return page.id

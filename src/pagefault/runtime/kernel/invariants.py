@@ -81,6 +81,7 @@ def _check_pages(data: AgentData) -> None:
         assert page_id == shown.page.id, "an entry stands under another page's id"
         assert shown.page.tokens > 0, f"{page_id} costs nothing"
         assert 0 < shown.page.ordinal <= data.ordinal, f"{page_id} has an ordinal that was not given out"
+    assert data.context.queue.assemble() == data.context.queue.assemble_anew(), "the kept assembly is stale"
     arrivals = [page.id for chain in (*data.suspended, *data.parked.values()) for page in chain.arrivals]
     assert len(arrivals) == len(set(arrivals)), "a page arrives twice"
 

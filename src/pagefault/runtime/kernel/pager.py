@@ -10,6 +10,7 @@ and the summariser's input is itself bounded, piece by piece.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum, auto
 
 from pagefault.policies.contract import Leave
@@ -74,8 +75,8 @@ def _warn(data: AgentData, used: int) -> None:
 def _flush(data: AgentData, used: int) -> tuple[Room, Assembled]:
     settings = data.definition.context
     needed = -(-(used - settings.low_tokens) * 1000 // data.context.correction_permille)
-    victims = _choose(data, needed, settings.keep_last_pages)
-    summarised = [page_id for page_id in victims if _leave(data, page_id) is Leave.SUMMARY]
+    victims = {page_id: _leave(data, page_id) for page_id in _choose(data, needed, settings.keep_last_pages)}
+    summarised = [page_id for page_id, leave in victims.items() if leave is Leave.SUMMARY]
     data.statistics.flushes += 1
     if summarised:
         pieces = _pieces(data, [data.context.entries[page_id].page for page_id in summarised])
@@ -116,13 +117,13 @@ def _leave(data: AgentData, page_id: PageId) -> Leave:
     return leave
 
 
-def _finish(data: AgentData, victims: list[PageId], *, summary_failed: bool = False) -> tuple[Room, Assembled]:
+def _finish(data: AgentData, victims: Mapping[PageId, Leave], *, summary_failed: bool = False) -> tuple[Room, Assembled]:
     """Evict; then make sure that it was enough, by harder means if need be."""
     _, before = _measure(data)
     freed = 0
-    for page_id in victims:
-        leave = _leave(data, page_id)
-        if summary_failed and leave is Leave.SUMMARY:
+    for page_id, chosen in victims.items():
+        leave = chosen
+        if summary_failed and chosen is Leave.SUMMARY:
             leave = Leave.HANDLE if data.context.entries[page_id].stored else Leave.NOTHING
         freed += evict(data, page_id, leave)
     _trim_handles(data, data.definition.context.handle_tokens_max)
@@ -155,11 +156,11 @@ def evict(data: AgentData, page_id: PageId, leave: Leave) -> int:
     if leave is Leave.HANDLE and shown.stored:
         handle = handle_entry(data.counter, page)
         if handle.page.tokens < page.tokens:
-            data.context.entries[page_id] = handle  # in the place of the page
+            data.context.queue.replace(handle)
             return page.tokens - handle.page.tokens
     if leave is Leave.FORGOTTEN and shown.stored:
         data.emit(ForgetPages(data.cause, (page_id,)))
-    del data.context.entries[page_id]
+    data.context.queue.remove(page_id)
     return page.tokens
 
 
@@ -169,7 +170,7 @@ def _trim_handles(data: AgentData, tokens_max: int) -> None:
     for handle in handles:
         if tokens <= tokens_max:
             return
-        del data.context.entries[handle.page.id]
+        data.context.queue.remove(handle.page.id)
         tokens -= handle.page.tokens
 
 

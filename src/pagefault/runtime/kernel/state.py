@@ -10,7 +10,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from pagefault.policies.contract import FetchPolicy, WriteBack
+from pagefault.policies.contract import FetchPolicy, Leave, WriteBack
 from pagefault.runtime.kernel.context import Context
 from pagefault.runtime.kernel.effects import AnyEffect, Notice, StorePages
 from pagefault.runtime.kernel.functions import FunctionTable, TokenCounter
@@ -110,9 +110,9 @@ class Timer:
 
 @dataclass(slots=True)
 class FlushJob:
-    """A flush that waits for its summary: what leaves, and the texts not yet folded in."""
+    """A flush that waits for its summary: what leaves and what that leaves behind, the texts not yet folded in."""
 
-    victims: list[PageId]
+    victims: dict[PageId, Leave]
     pieces: list[str]
     summary: str
     summarised: int
@@ -282,9 +282,12 @@ class AgentData:
 
     def enter(self, page: Page, *, stored: bool, paged_in: bool = False) -> Entry:
         """Put a page at the queue's end.  An older entry of the same page (its handle) goes."""
-        shown = entry(self.counter, page, stored=stored, paged_in=paged_in)
-        self.context.entries.pop(page.id, None)
-        self.context.entries[page.id] = shown
+        return self.enter_shown(entry(self.counter, page, stored=stored, paged_in=paged_in))
+
+    def enter_shown(self, shown: Entry) -> Entry:
+        """The same for a page that has been rendered and counted."""
+        page = shown.page
+        self.context.queue.append(shown)
         self.evicted.pop(page.id, None)
         self.eviction.on_insert(facts(shown.page), self.turn)
         return shown

@@ -211,13 +211,15 @@ def _config(dimension: int) -> qdrant.EdgeConfig:
     )
 
 
+# Only owners get graphs of their own: no search is of an author's or a day's pages alone, and building them
+# took most of the time of an optimisation.
 _INDEXES: Final[dict[str, Any]] = {
     "owner": qdrant.KeywordIndexParams(is_tenant=True),
-    "author": qdrant.KeywordIndexParams(),
-    "tags": qdrant.KeywordIndexParams(),
-    "kind": qdrant.IntegerIndexParams(lookup=True, range=False),
-    "created_ms": qdrant.IntegerIndexParams(lookup=False, range=True),
-    "ordinal": qdrant.IntegerIndexParams(lookup=True, range=True),
+    "author": qdrant.KeywordIndexParams(enable_hnsw=False),
+    "tags": qdrant.KeywordIndexParams(enable_hnsw=False),
+    "kind": qdrant.IntegerIndexParams(lookup=True, range=False, enable_hnsw=False),
+    "created_ms": qdrant.IntegerIndexParams(lookup=False, range=True, enable_hnsw=False),
+    "ordinal": qdrant.IntegerIndexParams(lookup=True, range=True, enable_hnsw=False),
 }
 
 
