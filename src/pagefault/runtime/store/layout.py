@@ -92,7 +92,7 @@ def _reader(hint: Any, known: frozenset[type], where: str) -> Reader:
         return _row([_reader(each, known, where) for each in (item, *rest)])
     if origin is list:
         return _sequence(_reader(typing.get_args(hint)[0], known, where), list)
-    if origin is dict and typing.get_args(hint)[0] is str:
+    if origin is dict and _is_text(typing.get_args(hint)[0]):
         return _mapping(_reader(typing.get_args(hint)[1], known, where))
     if origin is types.UnionType or origin is typing.Union:
         return _union(typing.get_args(hint), known, where)
@@ -105,6 +105,12 @@ def _reader(hint: Any, known: frozenset[type], where: str) -> Reader:
     if hint in known:
         return _exactly(hint)
     raise TypeError(f"{where}: {hint} cannot be stored")
+
+
+def _is_text(hint: Any) -> bool:
+    while isinstance(hint, typing.NewType):
+        hint = hint.__supertype__
+    return hint is str
 
 
 def _exactly(cls: type) -> Reader:
