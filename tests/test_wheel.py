@@ -3,6 +3,7 @@
 import email
 import json
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -118,7 +119,19 @@ def test_every_module_is_imported_from_the_wheel(installed: Path) -> None:
     assert [name for name, file in files.items() if not Path(file).is_relative_to(installed)] == []
 
 
-def test_what_is_installed_works(installed: Path) -> None:
+def test_a_first_agent_answers(installed: Path) -> None:
+    example = shutil.copy(ROOT / "examples" / "first_agent.py", installed)
+    said = run(str(installed / "bin" / "python"), "-I", str(example), cwd=installed)
+    assert said == "The key is under the third flowerpot.\n"
+
+
+def test_the_command_is_installed(installed: Path) -> None:
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    said = run(str(installed / "bin" / "pagefault"), "version", cwd=installed)
+    assert f"pagefault {declared['version']}" in said
+
+
+def test_the_policies_that_are_installed_work(installed: Path) -> None:
     assert run_python(installed, SMOKE) == {
         "archive": "nothing",
         "fifo": ["p0", "p2", "p3"],
