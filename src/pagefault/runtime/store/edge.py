@@ -34,6 +34,7 @@ from pagefault.runtime.store.points import (
     tenant_prefix,
 )
 from pagefault.runtime.store.protocols import Embedder, Found, FoundPages, StoredPage, Vectors
+from pagefault.runtime.store.space import WRITE_BYTES, require_space
 from pagefault.runtime.values import AgentId, ArchiveQuery, PageId
 
 __all__ = ["EdgeArchive"]
@@ -110,6 +111,7 @@ class EdgeArchive:
 
     def upsert(self, pages: Sequence[StoredPage]) -> None:
         """Write pages under deterministic ids; one with a lower ``seq`` than what is stored loses."""
+        require_space(self._path, WRITE_BYTES)
         newest: dict[int, StoredPage] = {}
         for stored in pages:
             point = point_id(stored.tenant, stored.agent, stored.page.id)

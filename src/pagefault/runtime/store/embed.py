@@ -179,8 +179,10 @@ class OpenAIEmbedder:
             rows = np.array([item.embedding for item in sorted(items, key=lambda item: item.index)], dtype=np.float32)
         except (AttributeError, TypeError, ValueError) as error:
             raise ModelMalformed(f"{where}: answered something else than vectors of one length") from error
-        if rows.shape != (expected, self.dimension):
-            raise EmbeddingMismatch(f"{where}: vectors have {rows.shape[1:]} numbers, {self.dimension} were configured")
+        if rows.ndim != 2:
+            raise ModelMalformed(f"{where}: answered something else than vectors")
+        if rows.shape[1] != self.dimension:
+            raise EmbeddingMismatch(f"{where}: vectors have {rows.shape[1]} numbers, {self.dimension} were configured")
         if not np.isfinite(rows).all():
             raise ModelMalformed(f"{where}: answered vectors with numbers that are not finite")
         return rows

@@ -10,6 +10,7 @@ from pagefault.runtime.errors import ConfigError, StoreUnavailable
 from pagefault.runtime.store.edge import EdgeArchive
 from pagefault.runtime.store.gateway import MemoryGateway
 from pagefault.runtime.store.protocols import Archive, Embedder, Journal
+from pagefault.runtime.store.space import OPEN_BYTES, require_space
 from pagefault.runtime.store.sqlite import SqliteJournal
 
 __all__ = ["ShardStores", "open_stores"]
@@ -44,6 +45,7 @@ def open_stores(folder: Path, shard: int, embedder: Embedder, durability: str = 
     if shard < 0:
         raise ConfigError("shard", shard, "a whole number from 0")
     place = Path(folder) / "shards" / f"{shard:02d}"
+    require_space(place, OPEN_BYTES)
     missing = [path for path in (place, *place.parents) if not path.exists()]
     try:
         place.mkdir(parents=True, exist_ok=True)
