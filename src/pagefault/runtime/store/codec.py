@@ -88,6 +88,7 @@ TAGS: Final[Mapping[str, type]] = types.MappingProxyType(
         "page_out": functions.PageOut,
         "pause": functions.PauseHeartbeats,
         "start_timer": functions.StartTimer,
+        "stop_timer": functions.StopTimer,
         "send_to": functions.SendTo,
         "done": functions.Done,
         "search": functions.Search,
