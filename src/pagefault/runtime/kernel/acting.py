@@ -30,6 +30,7 @@ from pagefault.runtime.kernel.functions import (
     SendTo,
     SetBlock,
     StartTimer,
+    StopTimer,
 )
 from pagefault.runtime.kernel.intake import format_hits, take_insert, take_loaded, take_result
 from pagefault.runtime.kernel.pager import evict
@@ -164,12 +165,21 @@ def _check_change(data: AgentData, change: Change) -> None:
         shown = data.context.entries.get(change.page_id)
         if shown is None or shown.page.fidelity is not Fidelity.FULL:
             raise CallProblem(f"{change.page_id} is not in the context")
-    elif isinstance(change, StartTimer):
-        limit = data.definition.chain.timers_max
-        if len(data.timers) >= limit and change.timer_id not in data.timers:
-            raise CallProblem(f"{limit} timers are running; no more may until one has gone off")
+    elif isinstance(change, StartTimer | StopTimer):
+        _check_timer(data, change)
     elif isinstance(change, SendTo) and _hops(data) >= data.definition.chain.hops_max:
         raise _too_many_hops(data)
+
+
+def _check_timer(data: AgentData, change: StartTimer | StopTimer) -> None:
+    running = data.timers
+    if isinstance(change, StopTimer):
+        if change.timer_id not in running:
+            raise CallProblem(f"no timer {change.timer_id} is running; these are: {', '.join(running) or 'none'}")
+        return
+    limit = data.definition.chain.timers_max
+    if len(running) >= limit and change.timer_id not in running:
+        raise CallProblem(f"{limit} timers are running; no more may until one has gone off or was cancelled")
 
 
 def _apply(data: AgentData, chain: Chain, change: Change) -> str:
@@ -190,6 +200,8 @@ def _apply(data: AgentData, chain: Chain, change: Change) -> str:
     elif isinstance(change, StartTimer):
         data.timers[change.timer_id] = Timer(change.at_ms, change.text, change.every_ms or 0)
         data.emit(SetTimer(chain.cause, change.at_ms))
+    elif isinstance(change, StopTimer):
+        del data.timers[change.timer_id]
     else:
         message = _message_to(data, change.text, wants_reply=False, deadline_ms=None)
         data.emit(Send(chain.cause, AgentId(change.agent), message))

@@ -149,6 +149,13 @@ class StartTimer:
 
 
 @dataclass(frozen=True, slots=True)
+class StopTimer:
+    """Take a timer off, if it is running."""
+
+    timer_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class SendTo:
     """Send a message to another agent, without waiting."""
 
@@ -156,7 +163,7 @@ class SendTo:
     text: str
 
 
-Change = SetBlock | Say | Insert | Pin | PageOut | PauseHeartbeats | StartTimer | SendTo
+Change = SetBlock | Say | Insert | Pin | PageOut | PauseHeartbeats | StartTimer | StopTimer | SendTo
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,7 +117,9 @@ def _leave(data: AgentData, page_id: PageId) -> Leave:
     return leave
 
 
-def _finish(data: AgentData, victims: Mapping[PageId, Leave], *, summary_failed: bool = False) -> tuple[Room, Assembled]:
+def _finish(
+    data: AgentData, victims: Mapping[PageId, Leave], *, summary_failed: bool = False
+) -> tuple[Room, Assembled]:
     """Evict; then make sure that it was enough, by harder means if need be."""
     _, before = _measure(data)
     freed = 0

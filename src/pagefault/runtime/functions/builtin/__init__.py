@@ -30,6 +30,7 @@ _FUNCTIONS = (
     messaging.send_to_agent,
     messaging.call_agent,
     control.yield_control,
+    timers.cancel_timer,
 )
 
 BUILTINS: Mapping[str, FunctionDefinition] = MappingProxyType(

@@ -8,7 +8,15 @@ from typing import Annotated
 from pydantic import Field
 
 from pagefault.runtime.functions.decorator import function
-from pagefault.runtime.kernel.functions import CallProblem, Done, MemoryView, Outcome, PauseHeartbeats, StartTimer
+from pagefault.runtime.kernel.functions import (
+    CallProblem,
+    Done,
+    MemoryView,
+    Outcome,
+    PauseHeartbeats,
+    StartTimer,
+    StopTimer,
+)
 
 PAUSE_MINUTES_MAX = 360  # as in MemGPT
 TIMER_MINUTES_MAX = 366 * 24 * 60
@@ -39,7 +47,18 @@ def set_timer(
     start = "" if repeat else str(view.now_ms)
     digest = hashlib.blake2s(f"{delay_ms}\n{repeat}\n{start}\n{message}".encode(), digest_size=6).hexdigest()
     timer = StartTimer(f"timer-{digest}", view.now_ms + delay_ms, message, delay_ms if repeat else None)
-    return Done(f"Timer set: {'every' if repeat else 'in'} {minutes:g} minutes.", (timer,))
+    told = f"Timer {timer.timer_id} set: {'every' if repeat else 'in'} {minutes:g} minutes."
+    return Done(told, (timer,))
+
+
+@function(effect="idempotent")
+def cancel_timer(view: MemoryView, timer_id: str) -> Outcome:
+    """Take a timer off that you have set.
+
+    Args:
+        timer_id: As set_timer told it, such as timer-0a1b2c3d4e5f.
+    """
+    return Done(f"Timer {timer_id} is off.", (StopTimer(timer_id),))
 
 
 @function(effect="idempotent", chains="never")
