@@ -35,3 +35,11 @@ def keeper(request: ModelRequest) -> Reply:
         return say(lines[0].text if lines else "nothing found")
     text = view.incoming.text if view.incoming is not None else ""
     return call("conversation_search", True, query=text) if text.endswith("?") else nothing()
+
+
+def far_caller(request: ModelRequest) -> Reply:
+    """Calls functions that run as Ray tasks, one after the other, and says what came of them."""
+    view = View(request)
+    if not view.results:
+        return [call("far_process", True), call("far_death", True)]
+    return say(" | ".join(result.text for result in view.results))

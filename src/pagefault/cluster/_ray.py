@@ -6,6 +6,7 @@ Only bytes and plain values cross the methods of our actors: what agents write n
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import tempfile
@@ -15,14 +16,26 @@ from typing import Any, TypeAlias, cast
 
 import ray
 from ray.actor import ActorHandle
-from ray.exceptions import ActorDiedError, ActorUnavailableError, RayActorError, RayError, RayTaskError
+from ray.exceptions import (
+    ActorDiedError,
+    ActorUnavailableError,
+    RayActorError,
+    RayError,
+    RayTaskError,
+    WorkerCrashedError,
+)
 
 from pagefault.runtime import errors
 from pagefault.runtime.errors import ConfigError, PagefaultError, StoreUnavailable
+from pagefault.runtime.functions.definition import CallContext, FunctionDefinition
+from pagefault.runtime.functions.executor import run_function
 
 Handle: TypeAlias = ActorHandle[Any]
 OBJECT_STORE_BYTES = 100 * 2**20
 """Messages travel inside calls, so the shared object store of a local cluster can be small."""
+
+TaskLost = (WorkerCrashedError, RayTaskError)
+"""A task's worker died, or its code could not be brought to it."""
 
 ActorLost = (RayActorError, ActorUnavailableError)
 """The actor is dead or cannot be reached: it may come back under the same name."""
@@ -135,6 +148,40 @@ def call_now(handle: Handle, method: str, *arguments: object, timeout_s: float |
         return ray.get(getattr(handle, method).remote(*arguments), timeout=timeout_s)
     except RayTaskError as error:
         raise unwrap(error) from None
+
+
+def _run_in_task(definition: FunctionDefinition, arguments: str, context: CallContext | None) -> tuple[str, str]:
+    return asyncio.run(run_function(definition, arguments, context))
+
+
+async def run_task(
+    definition: FunctionDefinition,
+    arguments: str,
+    context: CallContext | None,
+    *,
+    resources: Mapping[str, float] | None,
+    retries: int,
+) -> tuple[str, str]:
+    """Run a function of an agent's as a Ray task, and wait for it; cancelling this cancels the task.
+
+    ``resources`` are Ray's by name, ``CPU`` and ``GPU`` among them; one CPU where nothing is said.  Raises
+    one of :data:`TaskLost` when its worker died and ``retries`` are used up.
+    """
+    wanted = dict(resources or {})
+    options: dict[str, Any] = {
+        "num_cpus": wanted.pop("CPU", 1),
+        "num_gpus": wanted.pop("GPU", 0),
+        "max_retries": retries,
+    }
+    if wanted:
+        options["resources"] = wanted
+    reference = cast("Any", ray.remote)(_run_in_task).options(**options).remote(definition, arguments, context)
+    try:
+        status, text = await reference
+    except asyncio.CancelledError:
+        ray.cancel(reference, force=True)
+        raise
+    return status, text
 
 
 def unwrap(error: RayTaskError) -> BaseException:

@@ -12,6 +12,7 @@ from pagefault.cluster import _ray
 from pagefault.cluster.remote_stores import RemoteStores
 from pagefault.cluster.router import ClusterRouter
 from pagefault.cluster.settings import Code, FleetSettings
+from pagefault.cluster.tasks import RayRunner
 from pagefault.cluster.wire import pack, pack_error, unpack
 from pagefault.runtime.errors import InternalError
 from pagefault.runtime.functions.registry import Registry
@@ -54,7 +55,7 @@ class HostActor:
             clock = SystemClock()
             router = ClusterRouter(self._settings, clock, self._name)
             workshop = Workshop(registry, BpeTokenCounter(), make_processor)
-            self._host = Host(RemoteStores(self._settings), workshop, router, clock)
+            self._host = Host(RemoteStores(self._settings), workshop, router, clock, RayRunner())
             self._router = router
             router.host = self._host
         return self._host

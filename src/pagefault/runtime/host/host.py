@@ -18,7 +18,7 @@ from pagefault.runtime.host.listeners import Listeners
 from pagefault.runtime.host.pages_out import PageWriter
 from pagefault.runtime.host.perform import Performer
 from pagefault.runtime.host.records import Inspection, Receipt
-from pagefault.runtime.host.services import Router, Stores
+from pagefault.runtime.host.services import FunctionRunner, Router, Stores
 from pagefault.runtime.host.timers import Timers
 from pagefault.runtime.host.workshop import Workshop
 from pagefault.runtime.kernel import events as ev
@@ -34,10 +34,18 @@ class Host:
     """Runs the agents that are resident in it.
 
     Interrupts come in by :meth:`deliver`; an agent that is not resident is activated first, under a new
-    epoch.  ``listeners`` give receipts, answers and streams.
+    epoch.  ``listeners`` give receipts, answers and streams.  Functions that run as Ray tasks are given to
+    ``far_runner``; without one they run here, like the others.
     """
 
-    def __init__(self, stores: Stores, workshop: Workshop, router: Router, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        stores: Stores,
+        workshop: Workshop,
+        router: Router,
+        clock: Clock | None = None,
+        far_runner: FunctionRunner | None = None,
+    ) -> None:
         self._stores = stores
         self.workshop = workshop
         self._router = router
@@ -54,7 +62,7 @@ class Host:
         self._performer = Performer(
             stores=stores,
             workshop=workshop,
-            executor=self._executor,
+            runners={"host": self._executor, "ray": far_runner or self._executor},
             router=router,
             clock=self.clock,
             listeners=self.listeners,

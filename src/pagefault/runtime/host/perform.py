@@ -6,7 +6,7 @@ Each call runs as a task whose end, of whatever kind, becomes an event; nothing 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 import structlog
@@ -22,13 +22,12 @@ from pagefault.runtime.errors import (
     StoreError,
 )
 from pagefault.runtime.functions.definition import CallContext
-from pagefault.runtime.functions.executor import FunctionExecutor
 from pagefault.runtime.host.clock import Clock
 from pagefault.runtime.host.frame import Frame
 from pagefault.runtime.host.listeners import Listeners
 from pagefault.runtime.host.pages_out import PageWriter
 from pagefault.runtime.host.records import Receipt, Step
-from pagefault.runtime.host.services import Router, Stores
+from pagefault.runtime.host.services import FunctionRunner, Router, Stores
 from pagefault.runtime.host.timers import Timers
 from pagefault.runtime.host.workshop import Workshop
 from pagefault.runtime.kernel import effects as fx
@@ -54,7 +53,7 @@ class Performer:
         *,
         stores: Stores,
         workshop: Workshop,
-        executor: FunctionExecutor,
+        runners: Mapping[str, FunctionRunner],
         router: Router,
         clock: Clock,
         listeners: Listeners,
@@ -66,7 +65,7 @@ class Performer:
     ) -> None:
         self._stores = stores
         self._workshop = workshop
-        self._executor = executor
+        self._runners = runners
         self._router = router
         self._clock = clock
         self._listeners = listeners
@@ -174,7 +173,8 @@ class Performer:
         context = CallContext(frame.id, effect.call_id, effect.cause)
         try:
             definition = frame.functions.definition(effect.name)
-            status, text = await self._executor.run_function(definition, effect.arguments, context)
+            runner = self._runners[effect.runs_in]
+            status, text = await runner.run_function(definition, effect.arguments, context)
         except PagefaultError as error:
             status, text = "failed", str(error)
         except asyncio.CancelledError:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from pagefault.runtime.functions.definition import CallContext, FunctionDefinition
 from pagefault.runtime.store.protocols import Activation, Append
 from pagefault.runtime.values import AgentId, ArchiveQuery, Interrupt, Page, PageId, SearchResult
 
@@ -38,6 +39,15 @@ class Stores(Protocol):
     async def search(self, owner: Owner, query: ArchiveQuery) -> SearchResult: ...
     async def load(self, owner: Owner, page_ids: Sequence[PageId]) -> list[Page]: ...
     async def close(self) -> None: ...
+
+
+class FunctionRunner(Protocol):
+    """Runs functions to their end, wherever; see :class:`~pagefault.runtime.functions.executor.FunctionExecutor`."""
+
+    async def run_function(
+        self, definition: FunctionDefinition, arguments: str, context: CallContext | None = None
+    ) -> tuple[str, str]:
+        """``(status, text)``; cancelling the task stops the run as far as that can be done."""
 
 
 class Router(Protocol):

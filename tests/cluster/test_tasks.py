@@ -1,0 +1,67 @@
+"""Functions as Ray tasks: in a process of their own, and never run twice if that would do harm."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from pagefault.cluster.api import Cluster
+from pagefault.cluster.tasks import RayRunner
+from pagefault.runtime.errors import ConfigError
+from pagefault.runtime.functions.decorator import definition_of, function
+from pagefault.runtime.host.config import Agent
+
+FAR = "scripted:tests.cluster.minds:far_caller"
+
+
+@function(effect="pure", runs_in="ray", resources={"CPU": 0.5})
+def far_process() -> str:
+    """Say which process this is."""
+    return f"process {os.getpid()}"
+
+
+@function(effect="once", runs_in="ray", resources={"CPU": 0.5})
+def far_death() -> str:
+    """Die half-way."""
+    os.kill(os.getpid(), signal.SIGKILL)
+    return "never"
+
+
+@function(effect="idempotent", runs_in="ray", resources={"CPU": 0.5})
+def far_second_try(marker: str) -> str:
+    """Die the first time, and not the second.
+
+    Args:
+        marker: A file that remembers the first time.
+    """
+    if not Path(marker).exists():
+        Path(marker).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return "second try"
+
+
+@pytest.mark.usefixtures("ray_session")
+async def test_functions_run_as_tasks_and_a_once_function_that_died_is_unknown() -> None:
+    async with Cluster(embedder="hash", hosts=1, functions=[far_process, far_death]) as fleet:
+        ref = await fleet.spawn(Agent("ada", model=FAR, functions=("send_message", "far_process", "far_death")))
+        said = await ref.ask("go")
+        host = await fleet.host_pid("ada")
+    assert "process " in said
+    assert f"process {host}" not in said, "it ran in a process of its own"
+    assert "outcome unknown" in said
+
+
+@pytest.mark.usefixtures("ray_session")
+async def test_a_function_that_may_run_again_is_tried_again(tmp_path: Path) -> None:
+    marker = tmp_path / "first"
+    arguments = f'{{"marker": "{marker}"}}'
+    assert await RayRunner().run_function(definition_of(far_second_try), arguments) == ("ok", "second try")
+    assert marker.exists()
+
+
+def test_attempts_are_bounded() -> None:
+    with pytest.raises(ConfigError, match="attempts_max"):
+        RayRunner(0)
