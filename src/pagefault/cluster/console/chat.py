@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 
 from rich.console import Console
 
+from pagefault.cluster.console.check import check_agent
+from pagefault.cluster.console.show import say
 from pagefault.runtime.errors import AgentFailed, ModelError, Overloaded
 from pagefault.runtime.host.config import Agent
 from pagefault.runtime.host.fleet import AgentRef
@@ -21,35 +24,51 @@ SHOWN_STEPS = frozenset(
 )
 
 
-async def chat_with(template: Mapping[str, Any], folder: Path, console: Console, show_steps: bool) -> None:
-    """Read lines until the input ends or ``/quit``; print what the agent says."""
+async def chat_with(
+    template: Mapping[str, Any], folder: Path, console: Console, errors: Console, show_steps: bool
+) -> bool:
+    """Read lines until the input ends or ``/quit``; print what the agent says.
+
+    Returns whether it went well: ``False`` when there was nothing but failures.  What the agent says goes to
+    ``console``, all else to ``errors``.
+    """
     agent = Agent(**{"functions": ("all",), **template})
+    await check_agent(agent)
     async with Local(folder) as fleet:
         ref = await fleet.spawn(agent)
-        watching = asyncio.create_task(_watch(ref, console)) if show_steps else None
+        watching = asyncio.create_task(_watch(ref, errors)) if show_steps else None
         try:
-            await _converse(ref, console)
+            went_well = await _converse(ref, console, errors)
         finally:
             if watching is not None:
                 watching.cancel()
-    console.print(f"[dim]{agent.name} remembers; its memory is in {folder}[/dim]")
+    say(errors, f"{agent.name} remembers; its memory is in {folder}")
+    return went_well
 
 
-async def _converse(ref: AgentRef, console: Console) -> None:
+async def _converse(ref: AgentRef, console: Console, errors: Console) -> bool:
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="replace")  # a pipe may bring anything
     if sys.stdin.isatty():
-        console.print(f"[dim]Talking with {ref.id}. /quit ends.[/dim]")
+        say(errors, f"Talking with {ref.id}. /quit ends.")
+    answered = failed = 0
     while True:
         line = await asyncio.to_thread(_read_line, sys.stdin.isatty())
         if line is None or line.strip() in LEAVE:
-            return
+            return answered > 0 or failed == 0
         if not line.strip():
             continue
         try:
             answer = await ref.ask(line)
         except (AgentFailed, Overloaded, ModelError) as error:
-            console.print(f"error: {error}", style="red", highlight=False, markup=False)
-            continue
-        console.print(answer or "(no words)", highlight=False, markup=False)
+            failed += 1
+            say(errors, f"error: {error}")
+        except TimeoutError:
+            failed += 1
+            say(errors, "error: no answer in time; the agent goes on with it")
+        else:
+            answered += 1
+            console.print(answer or "(no words)", highlight=False, markup=False, soft_wrap=True)
 
 
 def _read_line(prompting: bool) -> str | None:
@@ -59,10 +78,8 @@ def _read_line(prompting: bool) -> str | None:
         return None
 
 
-async def _watch(ref: AgentRef, console: Console) -> None:
+async def _watch(ref: AgentRef, errors: Console) -> None:
     async for step in ref.stream():
         if step.kind in SHOWN_STEPS:
             pages = f" {', '.join(step.page_ids)}" if step.page_ids else ""
-            console.print(
-                f"  {step.kind.replace('_', ' ')}{pages} {step.text}", style="dim", highlight=False, markup=False
-            )
+            say(errors, f"  {step.kind.replace('_', ' ')}{pages} {step.text}")

@@ -8,23 +8,32 @@ import logging
 import os
 import platform
 import sys
+from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import structlog
 import typer
+from pydantic import ValidationError
 from rich.console import Console
 
 from pagefault.cluster.console.chat import chat_with
-from pagefault.cluster.console.plan import Plan, check_agent, make_world, read_plan
-from pagefault.cluster.console.run import Options, run_world
-from pagefault.cluster.console.show import one_line, show_report
-from pagefault.runtime.errors import InternalError, PagefaultError
+from pagefault.cluster.console.check import chosen_model
+from pagefault.cluster.console.plan import FleetTable, Plan, make_world, read_plan
+from pagefault.cluster.console.run import Options, Stopped, run_world
+from pagefault.cluster.console.show import say, show_report
+from pagefault.cluster.worlds.contract import Report
+from pagefault.runtime.errors import ConfigError, InternalError, PagefaultError, UsageError
+from pagefault.runtime.host.config import Agent, config_error
 
 INTERRUPTED = 130
 FAILED = 1
 USAGE = 2
+REPLY_TOKENS_MAX = 1024
+
+Placement = Literal["auto", "packed", "dedicated"]
+LogLevel = Literal["debug", "info", "warning", "error"]
 
 app = typer.Typer(
     add_completion=False,
@@ -42,28 +51,25 @@ def configure_logging(level: str) -> None:
     )
 
 
-def _overrides(
-    policy: str | None, context_tokens: int | None, model: str | None, base_url: str | None
-) -> dict[str, Any]:
-    given: dict[str, Any] = {}
-    if policy is not None:
-        given["policy"] = policy
-    if context_tokens is not None:
-        given["context_tokens"] = context_tokens
-        given["reply_tokens"] = max(1, min(1024, context_tokens // 8))
-    if model is not None:
-        given["model"] = model if ":" in model else f"openai:{model}"
-    if base_url is not None:
-        given["model_options"] = {"base_url": base_url}
-        given.setdefault("model", "openai:default")
-    return given
+def _find_modules_beside(*folders: Path) -> None:
+    """Functions and minds named as ``module:name`` are looked for here last: a console script does not."""
+    for folder in folders:
+        path = str(folder.resolve())
+        if path not in sys.path:
+            sys.path.append(path)
+
+
+def _smaller_context(context_tokens: int | None) -> dict[str, Any]:
+    if context_tokens is None:
+        return {}
+    return {"context_tokens": context_tokens, "reply_tokens": max(1, min(REPLY_TOKENS_MAX, context_tokens // 8))}
 
 
 @app.command()
 def run(
     file: Annotated[Path, typer.Argument(help="A TOML file, such as examples/village.toml.")],
     agents: Annotated[int | None, typer.Option(min=1, help="How many agents.")] = None,
-    placement: Annotated[str | None, typer.Option(help="packed, dedicated or auto.")] = None,
+    placement: Annotated[Placement | None, typer.Option(help="How agents are put into Ray actors.")] = None,
     policy: Annotated[str | None, typer.Option(help="The eviction policy, such as lru.")] = None,
     context_tokens: Annotated[int | None, typer.Option(help="The budget of prompt and reply.")] = None,
     model: Annotated[str | None, typer.Option(help="scripted:NAME, or the name of a model at --base-url.")] = None,
@@ -75,7 +81,7 @@ def run(
     local: Annotated[bool, typer.Option("--local", help="One process, without Ray.")] = False,
     seed: Annotated[int | None, typer.Option(help="The seed of worlds that have one.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Results as one JSON object on standard output.")] = False,
-    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "error",
+    log_level: Annotated[LogLevel, typer.Option(help="What is logged to standard error, and worse.")] = "error",
 ) -> None:
     """Run a world on a fleet of agents, and print what came of it."""
     configure_logging(log_level)
@@ -83,13 +89,22 @@ def run(
     changes: dict[str, Any] = {"agents": agents, "seed": seed}
     plan = plan.model_copy(update={key: value for key, value in changes.items() if value is not None})
     _change_fleet(plan, placement, folder, local)
-    template = {**plan.agent, **_overrides(policy, context_tokens, model, base_url)}
-    check_agent(template)
+    Agent(**{"name": "agent", **plan.agent})  # the file alone must be right, whatever is changed on the command line
+    _find_modules_beside(Path(), file.parent)
     world = make_world(plan, file.parent, data)
-    report = asyncio.run(run_world(world, template, Options(plan.fleet, Console(stderr=True, quiet=as_json))))
+    console = Console(stderr=True)
+
+    async def live() -> Report:
+        template = {**plan.agent, **_smaller_context(context_tokens)}
+        if policy is not None:
+            template["policy"] = policy
+        template |= await chosen_model(template, model, base_url)
+        return await run_world(world, template, Options(plan.fleet, console))
+
+    report = asyncio.run(live())
     show_report(report, as_json)
     if report.failed:
-        Console(stderr=True).print(f"error: {report.failed}", highlight=False)
+        say(console, f"error: {report.failed}")
         raise typer.Exit(FAILED)
 
 
@@ -101,12 +116,15 @@ def _change_fleet(plan: Plan, placement: str | None, folder: Path | None, local:
         changes["folder"] = str(folder)
     if local:
         changes["kind"] = "local"
-    plan.fleet = type(plan.fleet).model_validate({**plan.fleet.model_dump(), **changes})
+    try:
+        plan.fleet = FleetTable.model_validate({**plan.fleet.model_dump(), **changes})
+    except ValidationError as error:
+        raise config_error(error, "fleet", FleetTable) from None
 
 
 @app.command()
 def chat(
-    model: Annotated[str, typer.Option(help="The name of a model at --base-url, or scripted:NAME.")] = "scripted:echo",
+    model: Annotated[str | None, typer.Option(help="A model of the server, or scripted:MODULE:FUNCTION.")] = None,
     base_url: Annotated[str | None, typer.Option(help="An OpenAI-compatible server.")] = None,
     name: Annotated[str, typer.Option(help="The agent's name.")] = "companion",
     folder: Annotated[Path, typer.Option(help="Where its memory is kept.")] = Path("pagefault-data"),
@@ -115,19 +133,29 @@ def chat(
     show_steps: Annotated[
         bool, typer.Option("--steps", help="Show calls, faults and evictions as they happen.")
     ] = False,
-    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "error",
+    log_level: Annotated[LogLevel, typer.Option(help="What is logged to standard error, and worse.")] = "error",
 ) -> None:
     """Talk with one agent that remembers; its memory is in --folder, for the next time."""
     configure_logging(log_level)
-    template = {"name": name, **_overrides(policy, context_tokens, model, base_url)}
-    asyncio.run(chat_with(template, folder, Console(), show_steps))
+    _find_modules_beside(Path())
+
+    async def talk() -> bool:
+        template = {"name": name, "policy": policy, **_smaller_context(context_tokens)}
+        address = base_url if base_url is not None or model is not None else os.environ.get("OPENAI_BASE_URL")
+        if model is None and address is None:
+            raise ConfigError("--model", "nothing", "the name of a model, or --base-url with a server that has one")
+        template |= await chosen_model(template, model, address)
+        return await chat_with(template, folder, Console(), Console(stderr=True), show_steps)
+
+    if not asyncio.run(talk()):
+        raise typer.Exit(FAILED)
 
 
 @app.command()
 def version(as_json: Annotated[bool, typer.Option("--json", help="As one JSON object.")] = False) -> None:
     """Say the versions that matter when something is reported."""
     names = ("pagefault", "ray", "openai", "qdrant-edge-py", "pydantic", "msgpack", "structlog")
-    versions = {"python": platform.python_version(), **{name: installed_version(name) for name in names}}
+    versions = {"python": platform.python_version(), **{name: _version_of(name) for name in names}}
     if as_json:
         sys.stdout.write(json.dumps(versions) + "\n")
     else:
@@ -135,20 +163,39 @@ def version(as_json: Annotated[bool, typer.Option("--json", help="As one JSON ob
             sys.stdout.write(f"{name} {number}\n")
 
 
+def _version_of(name: str) -> str:
+    try:
+        return installed_version(name)
+    except PackageNotFoundError:
+        return "not installed"
+
+
 def main() -> None:
     """The console script: every error of ours is one line and a code other than 0."""
     console = Console(stderr=True)
     try:
-        app()
-    except KeyboardInterrupt:
-        console.print("stopped.", highlight=False)
+        # Not standalone: a wrong option is then an error like any other, and not a box of five lines.
+        sys.exit(app(sys.argv[1:] or ["--help"], standalone_mode=False))
+    except typer.Abort:
         sys.exit(INTERRUPTED)
-    except InternalError as error:
-        console.print(f"internal error, please report it with this story: {error}", highlight=False, markup=False)
-        sys.exit(FAILED)
-    except PagefaultError as error:
-        console.print(f"error: {one_line(error)}", highlight=False, markup=False, soft_wrap=True)
+    except typer.TyperException as error:
+        text = getattr(error, "format_message", error.__str__)()
+        say(console, f"error: {text.replace('Value error, ', '')}")
         sys.exit(USAGE)
+    except Stopped as stopped:
+        sys.exit(128 + stopped.signal)
+    except InternalError as error:
+        say(console, f"internal error, please report it with this story: {error}", as_is=True)
+        sys.exit(FAILED)
+    except UsageError as error:
+        say(console, f"error: {error}")
+        sys.exit(USAGE)
+    except PagefaultError as error:
+        say(console, f"error: {error}")
+        sys.exit(FAILED)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has left; say nothing at exit
+        sys.exit(FAILED)
+    except OSError as error:  # a temporary folder that cannot be made, a fleet that does not start in time
+        say(console, f"error: {type(error).__name__}: {error}")
         sys.exit(FAILED)

@@ -12,7 +12,7 @@ from pagefault.cluster.worlds.contract import World
 from pagefault.cluster.worlds.dialogues import Dialogues, load_dialogues
 from pagefault.cluster.worlds.village import Village
 from pagefault.runtime.errors import ConfigError
-from pagefault.runtime.host.config import Agent, config_error
+from pagefault.runtime.host.config import config_error
 
 
 class _Table(BaseModel):
@@ -84,8 +84,3 @@ def make_world(plan: Plan, base: Path, data: Path | None) -> World:
     if path is None:
         raise ConfigError("--data", "nothing", "the path of a file of conversations in LoCoMo's format")
     return Dialogues(load_dialogues(path), plan.agents, plan.dialogues.questions_max)
-
-
-def check_agent(template: dict[str, Any]) -> None:
-    """Find what is wrong with the ``[agent]`` table before a world makes thousands from it."""
-    Agent(**{"name": "agent", **template}).definition()

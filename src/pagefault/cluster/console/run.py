@@ -12,10 +12,21 @@ from typing import Any
 from rich.console import Console
 
 from pagefault.cluster.api import Cluster
+from pagefault.cluster.console.check import check_agent
 from pagefault.cluster.console.plan import FleetTable
-from pagefault.cluster.console.show import RunProgress
+from pagefault.cluster.console.show import RunProgress, say
 from pagefault.cluster.worlds.contract import Report, World
 from pagefault.runtime.host.local import Local
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Stopped(Exception):
+    """Somebody stopped the run; everything is saved, and has been said."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"stopped by {signal.Signals(number).name}")
+        self.signal = number
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,42 +52,62 @@ def open_fleet(table: FleetTable) -> AbstractAsyncContextManager[Local | Cluster
 
 
 async def run_world(world: World, template: Mapping[str, Any], options: Options) -> Report:
-    """Begin a fleet, spawn the world's agents, let it run, stop the fleet.
+    """Check the agents, begin a fleet, spawn them, let the world run, stop the fleet.
 
-    Ctrl-C stops the run, saves every agent, and says how to go on; then ``KeyboardInterrupt`` is raised.
+    Ctrl-C (and ``SIGTERM``) stops the run, saves every agent, and says how to go on; then :class:`Stopped` is
+    raised.  Raises what :func:`~pagefault.cluster.console.check.check_agent` and the fleet raise.
     """
-    agents = world.agents(template)
-    task = asyncio.current_task()
-    loop = asyncio.get_running_loop()
-    interrupted = False
-
-    def stop() -> None:
-        nonlocal interrupted
-        interrupted = True
-        if task is not None:
-            task.cancel()
-
-    loop.add_signal_handler(signal.SIGINT, stop)
+    stop = _Stop(options)
+    stop.listen()
     try:
+        agents = world.agents(template)
+        await check_agent(agents[0])  # they are made alike; the fleet looks at every one before it makes any
         async with open_fleet(options.fleet) as fleet:
-            loop.add_signal_handler(signal.SIGINT, stop)  # Ray puts its own in place when it begins
+            stop.listen()  # Ray puts handlers of its own in place when it begins
             with RunProgress(options.console) as progress:
                 refs = await fleet.spawn_many(agents)
+                stop.has_begun = True
                 return await world.run(fleet, refs, progress)
     except asyncio.CancelledError:
-        if not interrupted:
+        if not stop.signal:
             raise
-        _say_how_to_resume(options)
-        raise KeyboardInterrupt from None
+        stop.say_how_to_go_on()
+        raise Stopped(stop.signal) from None
     finally:
-        loop.remove_signal_handler(signal.SIGINT)
+        stop.end()
 
 
-def _say_how_to_resume(options: Options) -> None:
-    if options.fleet.folder is None:
-        text = "stopped; nothing was kept. Give --folder DIR to keep agents, and to go on from there."
-    else:
-        text = (
-            f"stopped; every agent is saved in {options.fleet.folder}. Run the same command again to go on from there."
-        )
-    options.console.print(text, highlight=False)
+class _Stop:
+    """Turns a signal into the cancellation of the run; a second one does not wait for the saving."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._loop = asyncio.get_running_loop()
+        self._task = asyncio.current_task()
+        self.signal = 0
+        self.has_begun = False
+
+    def listen(self) -> None:
+        for number in SIGNALS:
+            self._loop.add_signal_handler(number, self._stop, number)
+
+    def end(self) -> None:
+        for number in SIGNALS:
+            self._loop.remove_signal_handler(number)
+
+    def _stop(self, number: int) -> None:
+        if not self.signal:
+            say(self._options.console, "stopping: every agent is being saved")
+        self.signal = number
+        if self._task is not None:
+            self._task.cancel()
+
+    def say_how_to_go_on(self) -> None:
+        folder = self._options.fleet.folder
+        if folder is None:
+            text = "stopped; nothing was kept. Give --folder DIR to keep agents, and to go on from there."
+        elif not self.has_begun:
+            text = "stopped before anything had begun."
+        else:
+            text = f"stopped; every agent is saved in {folder}. Run the same command again to go on from there."
+        say(self._options.console, text)

@@ -15,6 +15,8 @@ from rich.table import Table
 from pagefault.cluster.worlds.contract import Report
 
 PLAIN_EVERY_S = 5.0
+WIDTH_MIN = 140
+"""Where output is no terminal: so wide that no row of a report is broken in two."""
 
 
 class RunProgress:
@@ -54,7 +56,7 @@ class RunProgress:
         if self._bar is not None:
             self._task = self._bar.add_task(what, total=total)
         else:
-            self._console.print(f"{what}: {total:,} to do")
+            say(self._console, f"{what}: {total:,} to do")
         self._said_s = time.monotonic()
 
     def advance(self, count: int = 1) -> None:
@@ -64,7 +66,7 @@ class RunProgress:
             self._bar.advance(self._task, count)  # type: ignore[arg-type]  # the id that add_task gave
         elif time.monotonic() - self._said_s >= PLAIN_EVERY_S:
             self._said_s = time.monotonic()
-            self._console.print(f"{self._what}: {self._done:,} of {self._total:,}")
+            say(self._console, f"{self._what}: {self._done:,} of {self._total:,}")
 
 
 def show_report(report: Report, as_json: bool) -> None:
@@ -78,10 +80,18 @@ def show_report(report: Report, as_json: bool) -> None:
     table.add_column("what it is")
     for row in report.rows:
         table.add_row(row.name, row.value, row.meaning)
-    Console().print(table)
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=max(WIDTH_MIN, console.width))
+    console.print(table)
 
 
-def one_line(error: BaseException) -> str:
-    """An error as one readable line."""
-    text = " ".join(str(error).split())
-    return text or type(error).__name__
+def say(console: Console, text: str, *, as_is: bool = False) -> None:
+    """One line, however long it is, and however many the text has (``as_is`` keeps them)."""
+    console.print(text if as_is else one_line(text), highlight=False, markup=False, soft_wrap=True)
+
+
+def one_line(text: str) -> str:
+    """A text without line breaks, or control characters that a terminal would obey."""
+    words = " ".join(text.split())
+    return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in words)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from pagefault.runtime.host.config import Agent
 from pagefault.runtime.host.fleet import AgentRef, Fleet
 from pagefault.runtime.host.records import Answer, Inspection
 from pagefault.runtime.values import AgentId, Interrupt
+
+T = TypeVar("T")
+
+FAILED_SHARE_MAX = 0.5
+"""More failed chains than this share, and the run as a whole has failed."""
 
 
 class RunningFleet(Fleet, Protocol):
@@ -61,6 +67,49 @@ class Totals:
 
     def __getitem__(self, name: str) -> int:
         return self.counters.get(name, 0)
+
+
+@dataclass(slots=True)
+class Outcomes:
+    """How the chains of a run ended; the words of the first failure are kept."""
+
+    chains: int = 0
+    failed: int = 0
+    first: str = ""
+
+    async def answer(self, fleet: RunningFleet, agent: AgentId, event: Interrupt) -> Answer:
+        """Have an agent handle an event.  A chain that fails, or takes too long, is counted and does not raise."""
+        try:
+            answer = await fleet.answer(agent, event)
+        except TimeoutError:
+            answer = Answer("", "timeout", 0, "no answer in time")
+        self.chains += 1
+        if answer.outcome not in GOOD_OUTCOMES:
+            self.failed += 1
+            self.first = self.first or f"{agent}: {answer.outcome}: {answer.message}"
+        return answer
+
+    def problem(self, totals: Totals) -> str:
+        """Why the run has failed, if it has."""
+        if totals["overflows"]:
+            return f"the context was over its budget {totals['overflows']} times"
+        if self.failed > FAILED_SHARE_MAX * self.chains:
+            return f"{self.failed:,} of {self.chains:,} chains failed; the first: {self.first}"
+        return ""
+
+
+GOOD_OUTCOMES = ("yielded", "duplicate")
+"""A duplicate was handled before, by the run that this one goes on from."""
+
+
+async def together(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """The results in order.  The first error ends the rest, and is raised when all of it has ended."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(each) for each in work]
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+    return [task.result() for task in tasks]
 
 
 class World(Protocol):

@@ -10,24 +10,28 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from pagefault.cluster.worlds.contract import Progress, Report, Row, RunningFleet, Totals
+from pagefault.cluster.worlds.contract import Outcomes, Progress, Report, Row, RunningFleet, Totals, together
 from pagefault.runtime.errors import ConfigError
 from pagefault.runtime.host.config import Agent
 from pagefault.runtime.host.fleet import AgentRef
-from pagefault.runtime.values import Fidelity, Interrupt, InterruptId, InterruptKind, PageId, Priority
+from pagefault.runtime.host.records import PageState
+from pagefault.runtime.values import Fidelity, Interrupt, InterruptId, InterruptKind, PageId, PageKind, Priority
+
+T = TypeVar("T")
 
 EXAMINER = "examiner"
 ANSWERED_CATEGORIES = (1, 2, 3, 4)
 CATEGORY_NAMES = {1: "multi-hop", 2: "temporal", 3: "open-domain", 4: "single-hop", 5: "adversarial"}
 TURN_GAP_MS = 30_000
 """Turns of a session have no times of their own: half a minute apart keeps their order."""
+JSON_KINDS = {dict: "an object", list: "a list", str: "a text", int: "a whole number"}
 DATE_FORMATS = ("%I:%M %p on %d %B, %Y", "%I:%M %p on %d %b, %Y", "%Y-%m-%d %H:%M")
 
 
@@ -74,45 +78,79 @@ def load_dialogues(path: Path) -> list[Dialogue]:
         raise ConfigError(
             "--data", str(path), "a file of conversations in LoCoMo's format (github.com/snap-research/LoCoMo)"
         ) from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigError("--data", str(path), f"a readable JSON file: {error}") from None
     if not isinstance(data, list) or not data:
         raise ConfigError("--data", str(path), "a JSON list with at least one conversation")
-    dialogues = []
+    try:
+        return _dialogues(data)
+    except _Malformed as error:
+        raise ConfigError("--data", str(path), f"conversations in LoCoMo's format; {error}") from None
+
+
+class _Malformed(Exception):
+    """The text says what of a file is not in the format."""
+
+
+def _dialogues(data: Sequence[object]) -> list[Dialogue]:
+    dialogues: dict[str, Dialogue] = {}
     for index, sample in enumerate(data):
-        try:
-            dialogues.append(_dialogue(sample, index))
-        except (KeyError, TypeError, ValueError) as error:
-            problem = f"conversations in LoCoMo's format; number {index} has {type(error).__name__}: {error}"
-            raise ConfigError("--data", str(path), problem) from None
-    return dialogues
+        dialogue = _dialogue(sample, f"conversation {index + 1}", index)
+        if dialogue.name in dialogues:
+            raise _Malformed(f"conversation {index + 1} is called {dialogue.name!r}, as another is")
+        dialogues[dialogue.name] = dialogue
+    return list(dialogues.values())
 
 
-def _dialogue(sample: Mapping[str, Any], index: int) -> Dialogue:
-    conversation = sample["conversation"]
+def _part(table: object, key: str, kind: type[T], where: str) -> T:
+    """A member of a JSON object.  Raises ``_Malformed`` that says what is wrong with which."""
+    if not isinstance(table, dict):
+        raise _Malformed(f"{where} is not an object")
+    if key not in table:
+        raise _Malformed(f"{where} has no {key!r}")
+    value = table[key]
+    if not isinstance(value, kind):
+        raise _Malformed(f"{key!r} of {where} is not {JSON_KINDS[kind]}")
+    return value
+
+
+def _dialogue(sample: object, where: str, index: int) -> Dialogue:
+    conversation: dict[str, Any] = _part(sample, "conversation", dict, where)
     turns: list[Turn] = []
     number = 1
     while f"session_{number}_date_time" in conversation or f"session_{number}" in conversation:
-        said = conversation.get(f"session_{number}", [])
-        if said:
-            began_ms = _instant_ms(str(conversation[f"session_{number}_date_time"]))
-            for place, turn in enumerate(said):
-                text = str(turn["text"])
-                if turn.get("blip_caption"):
-                    text += f" [shares a photo: {turn['blip_caption']}]"
-                at_ms = began_ms + place * TURN_GAP_MS
-                turns.append(Turn(str(turn["dia_id"]), str(turn["speaker"]), text, f"session {number}", at_ms))
+        turns += _session(conversation, number, where)
         number += 1
     known = {turn.key for turn in turns}
     questions = []
     malformed = 0
-    for entry in sample["qa"]:
-        evidence = tuple(dict.fromkeys(str(key) for key in entry.get("evidence", ()) if str(key) in known))
-        malformed += len(entry.get("evidence", ())) - len(evidence)
+    for place, entry in enumerate(_part(sample, "qa", list, where), 1):
+        of_question = f"question {place} of {where}"
+        text = _part(entry, "question", str, of_question)
+        category = _part(entry, "category", int, of_question)
+        given = _part(entry, "evidence", list, of_question) if "evidence" in entry else []
+        evidence = tuple(dict.fromkeys(str(key) for key in given if str(key) in known))
+        malformed += len(given) - len(evidence)
         answer = entry.get("answer", entry.get("adversarial_answer", ""))
-        questions.append(Question(str(entry["question"]), str(answer), evidence, int(entry["category"])))
-    speakers = (str(conversation["speaker_a"]), str(conversation["speaker_b"]))
-    return Dialogue(str(sample.get("sample_id", index)), speakers, tuple(turns), tuple(questions), malformed)
+        questions.append(Question(text, str(answer), evidence, category))
+    speakers = (_part(conversation, "speaker_a", str, where), _part(conversation, "speaker_b", str, where))
+    name = str(sample.get("sample_id", index)) if isinstance(sample, dict) else str(index)
+    return Dialogue(name, speakers, tuple(turns), tuple(questions), malformed)
+
+
+def _session(conversation: Mapping[str, Any], number: int, where: str) -> Iterator[Turn]:
+    if not conversation.get(f"session_{number}"):
+        return  # a date without turns: nothing was said
+    said = _part(conversation, f"session_{number}", list, where)
+    began_ms = _instant_ms(_part(conversation, f"session_{number}_date_time", str, where))
+    for place, turn in enumerate(said):
+        of_turn = f"turn {place + 1} of session {number} of {where}"
+        text = _part(turn, "text", str, of_turn)
+        if turn.get("blip_caption"):
+            text += f" [shares a photo: {turn['blip_caption']}]"
+        at_ms = began_ms + place * TURN_GAP_MS
+        key, speaker = _part(turn, "dia_id", str, of_turn), _part(turn, "speaker", str, of_turn)
+        yield Turn(key, speaker, text, f"session {number}", at_ms)
 
 
 def _instant_ms(text: str) -> int:
@@ -121,7 +159,20 @@ def _instant_ms(text: str) -> int:
             return int(datetime.strptime(text.strip(), form).replace(tzinfo=UTC).timestamp() * 1000)
         except ValueError:
             continue
-    raise ValueError(f"date {text!r} is not like '1:56 pm on 8 May, 2023'")
+    raise _Malformed(f"date {text!r} is not like '1:56 pm on 8 May, 2023'")
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """How much of a question's evidence was at hand when it was answered, from 0 to 1.
+
+    ``in_context``: as a page of the context, or quoted in one, whatever brought it there.  ``found``: quoted
+    by what this question's own searches gave.
+    """
+
+    category: int
+    in_context: float
+    found: float
 
 
 class Dialogues:
@@ -154,23 +205,26 @@ class Dialogues:
         questions = sum(len(self._asked(dialogue)) for dialogue in self._dialogues)
         progress.begin("reading and answering", turns + questions)
         pairs = zip(refs, self._dialogues, strict=True)
-        scores = await asyncio.gather(*(self._live(fleet, ref, dialogue, progress) for ref, dialogue in pairs))
+        outcomes = Outcomes()
+        scores = await together(self._live(fleet, ref, dialogue, outcomes, progress) for ref, dialogue in pairs)
         seconds = loop.time() - began
         totals = Totals()
         for ref in refs:
             totals.add(await ref.inspect())
-        return self._report(turns, questions, [score for each in scores for score in each], totals, seconds)
+        return self._report(
+            turns, questions, [score for each in scores for score in each], outcomes, totals, seconds=seconds
+        )
 
     def _asked(self, dialogue: Dialogue) -> tuple[Question, ...]:
         return dialogue.questions[: self._questions_max]
 
     async def _live(
-        self, fleet: RunningFleet, ref: AgentRef, dialogue: Dialogue, progress: Progress
-    ) -> list[tuple[int, float | None, str]]:
+        self, fleet: RunningFleet, ref: AgentRef, dialogue: Dialogue, outcomes: Outcomes, progress: Progress
+    ) -> list[Score]:
         pages: dict[str, PageId] = {}
-        for turn in dialogue.turns:
+        for place, turn in enumerate(dialogue.turns):
             said = Interrupt(
-                id=InterruptId(f"{dialogue.name}/{turn.key}"),
+                id=InterruptId(f"{dialogue.name}/{place}/{turn.key}"),
                 kind=InterruptKind.OBSERVATION,
                 priority=Priority.WORLD,
                 sender=turn.speaker,
@@ -178,10 +232,11 @@ class Dialogues:
                 created_ms=turn.at_ms,
                 session=turn.session,
             )
-            answer = await fleet.answer(ref.id, said)
-            pages[turn.key] = answer.page_id
+            answer = await outcomes.answer(fleet, ref.id, said)
+            pages.setdefault(turn.key, answer.page_id)
             progress.advance()
         scores = []
+        before = {page.id for page in (await ref.inspect()).pages}
         for number, question in enumerate(self._asked(dialogue)):
             asked = Interrupt(
                 id=InterruptId(f"{dialogue.name}/question-{number}/{self._token}"),
@@ -192,25 +247,24 @@ class Dialogues:
                 created_ms=dialogue.turns[-1].at_ms if dialogue.turns else 0,
                 ephemeral=True,  # asking must not change what is remembered
             )
-            answer = await fleet.answer(ref.id, asked)
-            scores.append((question.category, await _recall(ref, question, pages), answer.outcome))
+            await outcomes.answer(fleet, ref.id, asked)
+            after = (await ref.inspect()).pages
+            if question.evidence:
+                wanted = [pages[key] for key in question.evidence]
+                scores.append(_score(question.category, wanted, before, after))
+            before = {page.id for page in after}
             progress.advance()
         return scores
 
     def _report(
-        self, turns: int, questions: int, scores: list[tuple[int, float | None, str]], totals: Totals, seconds: float
+        self, turns: int, questions: int, scores: list[Score], outcomes: Outcomes, totals: Totals, *, seconds: float
     ) -> Report:
-        by_category: dict[int, list[float]] = defaultdict(list)
-        for category, recall, _ in scores:
-            if recall is not None:
-                by_category[category].append(recall)
-        counted = [recall for category in ANSWERED_CATEGORIES for recall in by_category[category]]
-        recall = sum(counted) / len(counted) if counted else 0.0
-        failures = sum(outcome != "yielded" for _, _, outcome in scores)
+        recall = _mean(score.in_context for score in scores if score.category in ANSWERED_CATEGORIES)
+        found = _mean(score.found for score in scores if score.category in ANSWERED_CATEGORIES)
+        categories = sorted({score.category for score in scores})
         means = {
-            str(category): round(sum(values) / len(values), 4)
-            for category, values in sorted(by_category.items())
-            if values
+            str(category): round(_mean(score.in_context for score in scores if score.category == category), 4)
+            for category in categories
         }
         results = {
             "agents": len(self._dialogues),
@@ -218,6 +272,7 @@ class Dialogues:
             "questions": questions,
             "evidence_recall": round(recall, 4),
             "evidence_recall_by_category": means,
+            "evidence_recall_search": round(found, 4),
             "page_faults": totals["page_faults"],
             "refaults": totals["refaults"],
             "evictions": totals["evictions"],
@@ -229,39 +284,39 @@ class Dialogues:
             "context_tokens_max": totals.context_tokens_max,
             "context_budget": totals.context_budget,
             "overflows": totals["overflows"],
-            "failed_chains": failures,
+            "failed_chains": outcomes.failed,
             "malformed_evidence": sum(dialogue.malformed_evidence for dialogue in self._dialogues),
         }
         rows = [
-            Row("conversations read", str(len(self._dialogues)), f"{turns} turns, an agent each"),
-            Row("questions asked", str(questions), f"{failures} chains failed"),
+            Row("conversations read", str(len(self._dialogues)), f"{turns:,} turns, an agent each"),
+            Row("questions asked", f"{questions:,}", f"{outcomes.failed:,} of {outcomes.chains:,} chains failed"),
             Row(
-                "evidence recall",
-                f"{recall:.3f}",
-                "categories 1-4: share of the evidence in the context when it answers",
+                "evidence recall", f"{recall:.3f}", "categories 1-4: share of the evidence in the context at the answer"
             ),
             *(Row(f"  {CATEGORY_NAMES.get(int(key), key)}", f"{value:.3f}", "") for key, value in means.items()),
+            Row("  by search alone", f"{found:.3f}", "categories 1-4: share that the question's own searches quoted"),
             Row("page faults", f"{totals['page_faults']:,}", "pages needed and not in the context"),
             Row("evictions", f"{totals['evictions']:,}", "pages that left the context"),
             Row("tokens paged in / out", f"{totals['tokens_paged_in']:,} / {totals['tokens_paged_out']:,}", ""),
             Row(
                 "largest context",
-                f"{totals.context_tokens_max} of {totals.context_budget}",
+                f"{totals.context_tokens_max:,} of {totals.context_budget:,}",
                 "tokens sent at once; never over",
             ),
             Row("steps", f"{totals['steps']:,}", f"{totals['steps'] / seconds:,.0f} a second, {seconds:.1f} s in all"),
         ]
-        failed = f"the context was over its budget {totals['overflows']} times" if totals["overflows"] else ""
-        return Report("Dialogues", results, rows, failed)
+        return Report("Dialogues", results, rows, outcomes.problem(totals))
 
 
-async def _recall(ref: AgentRef, question: Question, pages: Mapping[str, PageId]) -> float | None:
-    """The share of the evidence that is in the context now: as a page, or quoted whole in one."""
-    if not question.evidence:
-        return None
-    seen: set[PageId] = set()
-    for page in (await ref.inspect()).pages:
-        if page.fidelity == Fidelity.FULL.value:
-            seen.add(page.id)
-            seen.update(page.refs)
-    return sum(pages[key] in seen for key in question.evidence) / len(question.evidence)
+def _score(category: int, wanted: Sequence[PageId], before: AbstractSet[PageId], after: Sequence[PageState]) -> Score:
+    """What of the wanted pages is there in full, or quoted whole by a page that is."""
+    full = [page for page in after if page.fidelity == Fidelity.FULL.value]
+    results = [page for page in full if page.kind == PageKind.RESULT.value and page.id not in before]
+    found = {ref for page in results for ref in page.refs}
+    seen = {page.id for page in full} | {ref for page in full for ref in page.refs}
+    return Score(category, _mean(page in seen for page in wanted), _mean(page in found for page in wanted))
+
+
+def _mean(values: Iterable[float]) -> float:
+    listed = list(values)
+    return sum(listed) / len(listed) if listed else 0.0

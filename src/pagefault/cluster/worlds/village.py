@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pagefault.cluster.worlds.contract import Progress, Report, Row, RunningFleet, Totals
+from pagefault.cluster.worlds.contract import Outcomes, Progress, Report, Row, RunningFleet, Totals, together
 from pagefault.runtime.errors import ConfigError
 from pagefault.runtime.host.config import Agent
 from pagefault.runtime.host.fleet import AgentRef
@@ -159,32 +159,33 @@ class Village:
         plan = self.plan
         progress.begin("life in the village", len(plan.known) + len(plan.meetings) + len(plan.questions))
         gate = asyncio.Semaphore(AT_ONCE)
+        outcomes = Outcomes()
 
         async def tell(name: str, event: Interrupt) -> str:
             async with gate:
-                answer = await fleet.answer(AgentId(name), event)
+                answer = await outcomes.answer(fleet, AgentId(name), event)
             progress.advance()
             return answer.text if answer.outcome == "yielded" else ""
 
         learned = [tell(name, _learn(number, name, fact)) for number, (name, fact) in enumerate(plan.known)]
-        await asyncio.gather(*learned)
+        await together(learned)
         for day in range(1, self._days + 1):
             today = [meeting for meeting in plan.meetings if meeting.day == day]
-            await asyncio.gather(*(tell(meeting.teller, _meet(meeting)) for meeting in today))
+            await together(tell(meeting.teller, _meet(meeting)) for meeting in today)
             await fleet.idle()  # the day ends when everybody has heard what they were told
         asked = [
             tell(name, _ask(f"{number}-{self._token}", fact, self._days + 30))
             for number, (name, fact) in enumerate(plan.questions)
         ]
-        answers = await asyncio.gather(*asked)
+        answers = await together(asked)
         seconds = loop.time() - began
         totals = Totals()
         for start in range(0, len(refs), AT_ONCE):
-            for inspection in await asyncio.gather(*(ref.inspect() for ref in refs[start : start + AT_ONCE])):
+            for inspection in await together(ref.inspect() for ref in refs[start : start + AT_ONCE]):
                 totals.add(inspection)
-        return self._report(answers, totals, seconds)
+        return self._report(answers, outcomes, totals, seconds)
 
-    def _report(self, answers: Sequence[str], totals: Totals, seconds: float) -> Report:
+    def _report(self, answers: Sequence[str], outcomes: Outcomes, totals: Totals, seconds: float) -> Report:
         plan = self.plan
         first_hand = set(plan.known)
         right: Counter[str] = Counter()
@@ -212,6 +213,7 @@ class Village:
             "context_tokens_max": totals.context_tokens_max,
             "context_budget": totals.context_budget,
             "overflows": totals["overflows"],
+            "failed_chains": outcomes.failed,
         }
         rows = [
             Row("villagers", f"{len(plan.names):,}", "agents, each with a memory of its own"),
@@ -227,6 +229,7 @@ class Village:
                 f"{heard:.1%}",
                 f"{asked['heard']:,} questions about what another villager said",
             ),
+            Row("failed chains", f"{outcomes.failed:,}", f"of {outcomes.chains:,} that the village began"),
             Row("page faults", f"{totals['page_faults']:,}", "memories that were needed and not in the context"),
             Row("evictions", f"{totals['evictions']:,}", "pages that left a context to make room"),
             Row("tokens paged in / out", f"{totals['tokens_paged_in']:,} / {totals['tokens_paged_out']:,}", ""),
@@ -237,8 +240,7 @@ class Village:
             ),
             Row("steps", f"{totals['steps']:,}", f"{totals['steps'] / seconds:,.0f} a second, {seconds:.1f} s in all"),
         ]
-        failed = f"the context was over its budget {totals['overflows']} times" if totals["overflows"] else ""
-        return Report("Village", results, rows, failed)
+        return Report("Village", results, rows, outcomes.problem(totals))
 
 
 def _event(key: str, kind: InterruptKind, sender: str, text: str, day: int) -> Interrupt:

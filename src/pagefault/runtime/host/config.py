@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -137,8 +138,24 @@ def config_error(error: ValidationError, prefix: str, model: type[BaseModel]) ->
     place = ".".join(str(part) for part in problem["loc"])
     field = f"{prefix}.{place}" if place else prefix
     if problem["type"] == "extra_forbidden":
-        names = ", ".join(sorted(model.model_fields))
-        return ConfigError(field, problem["loc"][-1], f"one of {names}")
+        *tables, key = problem["loc"]
+        return ConfigError(".".join([prefix, *map(str, tables)]), key, _known_keys(str(key), _table_of(model, tables)))
     if problem["type"] == "missing":
         return ConfigError(field, "nothing", "a value: it is needed")
     return ConfigError(field, problem.get("input"), problem["msg"][0].lower() + problem["msg"][1:])
+
+
+def _table_of(model: type[BaseModel], tables: Sequence[int | str]) -> type[BaseModel]:
+    for table in tables:
+        field = model.model_fields.get(str(table))
+        if field is None or not isinstance(field.annotation, type) or not issubclass(field.annotation, BaseModel):
+            break
+        model = field.annotation
+    return model
+
+
+def _known_keys(key: str, model: type[BaseModel]) -> str:
+    near = difflib.get_close_matches(key, model.model_fields, n=1)
+    if near:
+        return f"known keys only; did you mean {near[0]}?"
+    return f"one of {', '.join(sorted(model.model_fields))}"
