@@ -223,12 +223,14 @@ _INDEXES: Final[dict[str, Any]] = {
 }
 
 
-def _bm25(terms: Sequence[int]) -> qdrant.SparseVector:
+def _bm25(terms: list[int]) -> qdrant.SparseVector:
     """The document side of BM25 (Robertson and Zaragoza 2009); the engine multiplies by the IDF."""
     counts: dict[int, int] = {}
     for term in terms:  # a Counter takes three times as long for the few words of a page
         counts[term] = counts.get(term, 0) + 1
     length = BM25_K1 * (1.0 - BM25_B + BM25_B * len(terms) / BM25_LENGTH)
+    if len(counts) == len(terms):
+        return qdrant.SparseVector(terms, [(BM25_K1 + 1.0) / (1.0 + length)] * len(terms))
     weights = [count * (BM25_K1 + 1.0) / (count + length) for count in counts.values()]
     return qdrant.SparseVector(list(counts), weights)
 

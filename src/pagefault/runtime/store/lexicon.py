@@ -90,7 +90,7 @@ class Lexicon:
 
     def vectors(self, indices: Sequence[int] | Indices) -> Vectors:
         """Word vectors, shape ``(n, 256)``; longer for words that say more."""
-        return self._vectors[indices]
+        return self._vectors.take(indices, axis=0)
 
     def similarities(self, asked: Indices, words: Indices) -> Vectors:
         """How alike words are in meaning, shape ``(asked, words)``: cosines, 1 for words of one stem.
