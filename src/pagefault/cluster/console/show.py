@@ -14,7 +14,7 @@ from rich.table import Table
 
 from pagefault.cluster.worlds.contract import Report
 
-PLAIN_EVERY_S = 5.0
+PLAIN_EVERY_S = 2.0
 WIDTH_MIN = 140
 """Where output is no terminal: so wide that no row of a report is broken in two."""
 
