@@ -37,10 +37,15 @@ types: install
 soak: install
 	HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest -m soak --timeout 0
 
-# One that fails (for want of data, say) does not keep the others from running, but make says so at the end.
+# make bench DATA=FILE gives the data to those that need some; without it they are passed over, and said.
+# One that fails does not keep the others from running, but make says so at the end.
+NEEDS_DATA := recall
 bench: $(VENV)/.installed-bench
 	@failed=""; for name in $(BENCHMARKS); do \
-	  echo "== $$name"; $(BIN)/python -m "benchmarks.$$name" $(BENCHMARK_FLAGS) || failed="$$failed $$name"; \
+	  data=""; case " $(NEEDS_DATA) " in *" $$name "*) \
+	    if test -z "$(DATA)"; then echo "== $$name: passed over, it needs data: make bench DATA=FILE"; continue; fi; \
+	    data="--data $(DATA)";; esac; \
+	  echo "== $$name"; $(BIN)/python -m "benchmarks.$$name" $(BENCHMARK_FLAGS) $$data || failed="$$failed $$name"; \
 	done; test -z "$$failed" || { echo "failed:$$failed" >&2; exit 1; }
 
 # A venv that was left half-made is thrown away, so that the next make starts clean.
