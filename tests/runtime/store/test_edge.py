@@ -469,3 +469,40 @@ def test_kill_9_loses_nothing_that_was_written(folder: Path) -> None:
 
 def page_of(number: int) -> Page:
     return replace(page(number, f"lot {number}"), tokens=4, created_ms=number)
+
+
+FILL_THE_DISK = """
+import resource, sys
+from pathlib import Path
+from pagefault.runtime.errors import StoreUnavailable
+from pagefault.runtime.store.edge import EdgeArchive
+from pagefault.runtime.store.embed import HashEmbedder
+from tests.runtime.store.helpers import ANN, PageId, TENANT, query, stored
+folder = Path(sys.argv[1])
+archive = EdgeArchive(folder, HashEmbedder())
+soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, hard))
+for _ in range(2):
+    try:
+        archive.upsert([stored(1, "wool")])
+    except StoreUnavailable as error:
+        assert str(folder) in str(error), error
+        print("refused", flush=True)
+resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+archive.upsert([stored(1, "wool"), stored(2, "wax")])
+assert archive.count(TENANT) == 2
+assert archive.search(TENANT, ANN, query("wool")).found[0].stored == stored(1, "wool")
+archive.close()
+archive = EdgeArchive(folder, HashEmbedder())
+assert len(archive.get(TENANT, ANN, [PageId("p1"), PageId("p2")])) == 2
+archive.close()
+print("recovered")
+"""
+
+
+def test_a_full_disk_is_reported_and_writing_goes_on_when_there_is_room(folder: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FILL_THE_DISK, str(folder)], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["refused", "refused", "recovered"]

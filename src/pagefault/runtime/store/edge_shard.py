@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
@@ -38,8 +38,9 @@ class EdgeShard:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        with _errors(path, StoreCorrupt):
-            self._shard: qdrant.EdgeShard | None = qdrant.EdgeShard.load(str(path))
+        self._is_closed = False
+        self._is_broken = False
+        self._shard: qdrant.EdgeShard | None = _load(path)
 
     @staticmethod
     def make(path: Path, dimension: int) -> None:
@@ -53,17 +54,26 @@ class EdgeShard:
 
     def upsert(self, pages: Sequence[tuple[int, StoredPage, list[float], list[int]]]) -> None:
         """Write points: id, page, dense vector, stems of its words."""
-        with self._engine() as shard:
-            points = [
-                qdrant.Point(UUID(int=point), {DENSE: vector, WORDS: _bm25(terms)}, payload_of(stored))
-                for point, stored, vector, terms in pages
-            ]
-            shard.update(qdrant.UpdateOperation.upsert_points(points))
+        points = [
+            qdrant.Point(UUID(int=point), {DENSE: vector, WORDS: _bm25(terms)}, payload_of(stored))
+            for point, stored, vector, terms in pages
+        ]
+        self._update(qdrant.UpdateOperation.upsert_points(points))
 
     def delete(self, point_ids: Sequence[int]) -> None:
         """Take points out; ids that are not there are passed over."""
+        self._update(qdrant.UpdateOperation.delete_points([UUID(int=point) for point in point_ids]))
+
+    def _update(self, operation: qdrant.UpdateOperation) -> None:
+        if self._is_broken and self._shard is not None:
+            # After a write that failed (a full disk) the engine refuses all others until it is opened anew.
+            shard, self._shard = self._shard, None
+            with suppress(Exception):  # it is half broken; what matters is whether it can be opened again
+                shard.close()
         with self._engine() as shard:
-            shard.update(qdrant.UpdateOperation.delete_points([UUID(int=point) for point in point_ids]))
+            self._is_broken = True
+            shard.update(operation)
+            self._is_broken = False
 
     # --- finding -------------------------------------------------------------------------------------
 
@@ -164,16 +174,21 @@ class EdgeShard:
 
     def close(self) -> None:
         """Flush and close.  Doing it twice does nothing."""
+        self._is_closed = True
         if self._shard is not None:
             shard, self._shard = self._shard, None
             with _errors(self._path):
-                shard.flush()
-                shard.close()
+                try:
+                    shard.flush()
+                finally:
+                    shard.close()
 
     @contextmanager
     def _engine(self) -> Iterator[qdrant.EdgeShard]:
-        if self._shard is None:
+        if self._is_closed:
             raise StoreUnavailable(f"{self._path}: the archive is closed")
+        if self._shard is None:
+            self._shard = _load(self._path)
         with _errors(self._path):
             yield self._shard
 
@@ -184,6 +199,12 @@ class EdgeShard:
         return page
 
 
+def _load(path: Path) -> qdrant.EdgeShard:
+    """Open a shard that is there.  Raises ``StoreUnavailable`` or, if what it holds is damaged, ``StoreCorrupt``."""
+    with _errors(path, StoreCorrupt):
+        return qdrant.EdgeShard.load(str(path))
+
+
 @contextmanager
 def _errors(path: Path, kind: type[StoreError] = StoreUnavailable) -> Iterator[None]:
     try:
@@ -191,7 +212,9 @@ def _errors(path: Path, kind: type[StoreError] = StoreUnavailable) -> Iterator[N
     except (StoreError, TypeError):  # TypeError: we passed something wrong, a bug that must show as it is
         raise
     except Exception as error:  # the engine raises Exception itself for everything that fails
-        raise kind(f"{path}: Qdrant's engine: {error}") from error
+        # Rust ends the operating system's errors so: a full disk, missing rights, too many open files.
+        because = StoreUnavailable if "(os error" in str(error) else kind
+        raise because(f"{path}: Qdrant's engine: {error}") from error
 
 
 def _number(point: qdrant.PointId) -> int:
