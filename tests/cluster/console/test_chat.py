@@ -1,0 +1,70 @@
+"""A conversation through a pipe."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from pagefault.runtime.testing.fake_openai import Answer, Call, FakeOpenAI, Status
+from tests.cluster.console.conftest import Pagefault
+
+ECHO = ("chat", "--model", "scripted:tests.cluster.minds:echo", "--folder", "kept")
+
+
+@pytest.fixture
+def typed(monkeypatch: pytest.MonkeyPatch) -> io.BytesIO:
+    """What is written to the command's standard input."""
+    given = io.BytesIO()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(given, encoding="utf-8"))
+    return given
+
+
+def put(typed: io.BytesIO, text: bytes) -> None:
+    typed.write(text)
+    typed.seek(0)
+
+
+def test_lines_are_answered_until_quit(pagefault: Pagefault, typed: io.BytesIO) -> None:
+    put(typed, b"hello\n\n \nand again\n/quit\nnever read\n")
+    ended = pagefault(*ECHO)
+    assert (ended.code, ended.out) == (0, "heard hello\nheard and again\n")
+    assert "its memory is in kept" in ended.errors
+
+
+def test_it_remembers(pagefault: Pagefault, typed: io.BytesIO, tmp_path: Path) -> None:
+    command = ("chat", "--model", "scripted:tests.cluster.minds:keeper", "--folder", "kept", "--steps")
+    put(typed, b"The ladder leans on the barn.\n")
+    assert pagefault(*command).code == 0
+    typed.truncate(0)
+    put(typed, b"Where is the ladder?\n")
+    sys.stdin.seek(0)
+    ended = pagefault(*command)
+    assert "barn" in ended.out
+    assert "function called" in ended.errors
+    assert (tmp_path / "kept").is_dir()
+
+
+def test_bytes_that_are_no_text_do_not_end_it(pagefault: Pagefault, typed: io.BytesIO) -> None:
+    put(typed, b"caf\xe9\nhello\n")
+    ended = pagefault(*ECHO)
+    assert (ended.code, ended.out) == (0, "heard caf\N{REPLACEMENT CHARACTER}\nheard hello\n")
+
+
+@pytest.mark.parametrize(("lines", "code"), [(b"one\n", 1), (b"one\ntwo\n", 0), (b"", 0)])
+def test_nothing_but_failures_is_a_failure(pagefault: Pagefault, typed: io.BytesIO, lines: bytes, code: int) -> None:
+    put(typed, lines)
+    said = Answer("", [Call("send_message", json.dumps({"message": "Good day."}))])
+    with FakeOpenAI([Answer("OK"), Status(403, "not that"), said]) as server:
+        ended = pagefault("chat", "--base-url", server.base_url, "--folder", "kept")
+    assert ended.code == code
+    assert ended.errors.count("error: ") == (1 if lines else 0)
+    assert ended.out == ("Good day.\n" if lines.endswith(b"two\n") else "")
+
+
+def test_a_model_must_be_named(pagefault: Pagefault, tmp_path: Path) -> None:
+    assert "--model: found 'nothing'" in pagefault("chat").error
+    assert list(tmp_path.iterdir()) == []
