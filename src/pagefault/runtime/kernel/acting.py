@@ -68,7 +68,8 @@ def run_calls(data: AgentData) -> bool:
         except CallProblem as problem:
             _failed(data, chain, call, str(problem))
     for page in chain.arrivals:
-        take_loaded(data, page)
+        if not data.touch(page.id):  # another chain may have brought it in while this one was parked
+            take_loaded(data, page)
     chain.arrivals.clear()
     return False
 
@@ -274,13 +275,22 @@ def load_effect(data: AgentData) -> LoadPages:
     companions: list[PageId] = []
     for page_id in outstanding.page_ids:
         if page_id[1:].isdigit():
-            room = data.context.page_tokens_max(data.pinned_tokens)
-            for ordinal in data.fetch.companions(page_id, int(page_id[1:]), room):
+            for ordinal in _companions(data, page_id):
                 companion = PageId(f"p{ordinal}")
                 resident = data.context.entries.get(companion)
                 if resident is None or resident.page.fidelity is not Fidelity.FULL:
                     companions.append(companion)
     return LoadPages(outstanding.cause, outstanding.call_id, tuple(outstanding.page_ids), tuple(companions))
+
+
+def _companions(data: AgentData, page_id: PageId) -> list[int]:
+    room = data.context.page_tokens_max(data.pinned_tokens)
+    try:
+        return list(data.fetch.companions(page_id, int(page_id[1:]), room))
+    except Exception as error:  # noqa: BLE001 - a plug-in may raise anything; the agent must go on
+        data.statistics.policy_failures += 1
+        data.notice("policy_failed", (page_id,), text=f"fetch {data.fetch.name}: {error}")
+        return []
 
 
 # --- results ----------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from typing import Any
 
 from pagefault.runtime.errors import InvalidTransition
 from pagefault.runtime.kernel.acting import fail_call, load_effect, run_effect, take_hits, take_outcome, take_pages
+from pagefault.runtime.kernel.context import CORRECTION_CEILING
 from pagefault.runtime.kernel.effects import Accept, Reject, SearchArchive, SetTimer
 from pagefault.runtime.kernel.events import (
     ClockAdvanced,
@@ -38,7 +39,7 @@ from pagefault.runtime.kernel.turns import (
     run,
     take_model_reply,
 )
-from pagefault.runtime.values import Effect, FunctionCall, Interrupt, InterruptId, InterruptKind, Priority
+from pagefault.runtime.values import Effect, FunctionCall, Interrupt, InterruptId, InterruptKind, PageId, Priority
 
 OVERFLOW_CORRECTION_PERCENT = 15
 OUTCOME_UNKNOWN = (
@@ -57,10 +58,10 @@ def on_interrupt(data: AgentData, event: InterruptArrived) -> None:
     if data.outstanding is not None and data.outstanding.outcome == "killed":
         on_interrupt_stopped(data, event)  # only the end of its last call is still awaited
         return
-    if interrupt.id in data.remembered:
+    if interrupt.id in data.remembered or data.is_under_way(interrupt.id):
         _accept_again(data, interrupt.id)
         return
-    if interrupt.hops > data.definition.chain.hops_max:
+    if interrupt.hops > data.definition.chain.hops_max and interrupt.kind is not InterruptKind.REPLY:
         data.notice("hop_limit", value=data.definition.chain.hops_max, cause=interrupt.id)
         _refuse(data, interrupt, f"passed through more than {data.definition.chain.hops_max} agents", retry=False)
         return
@@ -83,7 +84,8 @@ def _accept(data: AgentData, interrupt: Interrupt) -> None:
 
 
 def _accept_again(data: AgentData, interrupt_id: InterruptId) -> None:
-    page_id, under_way = data.remembered[interrupt_id], data.is_under_way(interrupt_id)
+    page_id = data.remembered.get(interrupt_id, PageId(""))  # what still waits may be forgotten already
+    under_way = data.is_under_way(interrupt_id)
     data.emit(Accept(interrupt_id, duplicate=True, page_id=page_id, under_way=under_way))
 
 
@@ -179,7 +181,8 @@ def on_model_failed(data: AgentData, event: ModelFailed) -> None:
     elif event.reason == "overflow" and chain.overflows < data.definition.chain.overflow_retries:
         chain.overflows += 1
         context = data.context
-        context.correction_permille += context.correction_permille * OVERFLOW_CORRECTION_PERCENT // 100
+        raised = context.correction_permille * (100 + OVERFLOW_CORRECTION_PERCENT) // 100
+        context.correction_permille = min(raised, CORRECTION_CEILING)  # or a server's whim would shrink us to nothing
         data.notice("recounted", value=context.correction_permille)
     else:
         end_chain(data, "overflow" if event.reason == "overflow" else "model_failed", event.message)
@@ -262,6 +265,26 @@ def on_cancelled_end(data: AgentData, event: Any) -> None:
     run(data)
 
 
+def on_broken_off(data: AgentData, event: Any) -> None:
+    """A call was stopped though nobody here asked for that: it failed, and whoever waits must hear of it."""
+    outstanding = data.outstanding
+    if outstanding is None or outstanding.call_id != event.call_id:
+        on_late(data, event)
+        return
+    problem = "the call was broken off"
+    data.outstanding = None
+    if outstanding.kind == "model":
+        end_chain(data, "model_failed", problem)
+    elif outstanding.kind == "summary":
+        if drop_summary(data, problem)[0] is Room.OVERFLOW:
+            fail_overflow(data)
+    elif outstanding.kind == "function":
+        take_outcome(data, _call(outstanding), False, OUTCOME_UNKNOWN)
+    else:
+        fail_call(data, _call(outstanding), problem)
+    run(data)
+
+
 def on_late(data: AgentData, event: Any) -> None:
     """A result that nobody waits for: a duplicate, or the end of something given up."""
     if not data.was_issued(event.call_id):
@@ -313,19 +336,24 @@ def _set_off(data: AgentData, timer_id: str) -> None:
 def on_recovered(data: AgentData, event: Recovered) -> None:
     """Ask again for what was outstanding; report what may have happened and must not happen twice."""
     data.epoch = event.epoch
-    wake_ms = data.next_wake_ms
-    if wake_ms is not None:
+    for wake_ms in data.wake_times_ms:
         data.emit(SetTimer(data.cause, wake_ms))
     outstanding = data.outstanding
     if outstanding is None:
         run(data)
         return
     if data.phase is Phase.CANCELLING:
+        if outstanding.kind == "function":
+            take_result(data, _call(outstanding), False, OUTCOME_UNKNOWN)
         finish_cancel(data)
         run(data)
     elif outstanding.kind == "model":
         assembled = data.context.assemble()
-        data.emit(model_effect(data, assembled))
+        if assembled.tokens == outstanding.counted_tokens:
+            data.emit(model_effect(data, assembled))
+        else:  # schemas changed while the agent was away: what fitted then may be over the budget now
+            data.outstanding = None
+            run(data)
     elif outstanding.kind == "summary":
         data.emit(summarize_effect(data))
     elif outstanding.kind == "search":

@@ -82,8 +82,9 @@ def _check_pages(data: AgentData) -> None:
         assert shown.page.tokens > 0, f"{page_id} costs nothing"
         assert 0 < shown.page.ordinal <= data.ordinal, f"{page_id} has an ordinal that was not given out"
     assert data.context.queue.assemble() == data.context.queue.assemble_anew(), "the kept assembly is stale"
-    arrivals = [page.id for chain in (*data.suspended, *data.parked.values()) for page in chain.arrivals]
-    assert len(arrivals) == len(set(arrivals)), "a page arrives twice"
+    for chain in (*data.suspended, *data.parked.values()):
+        arrivals = [page.id for page in chain.arrivals]
+        assert len(arrivals) == len(set(arrivals)), "a page arrives twice"
 
 
 def _check_budget(data: AgentData) -> None:

@@ -63,9 +63,13 @@ class Mailbox:
         key = (interrupt.sender, interrupt.coalesce, interrupt.priority)
         older = self._coalesced.get(key) if interrupt.coalesce else None
         if older is not None:
-            priority, arrival = self._places.pop(older)
+            priority, arrival = self._places[older]
             replaced = self._queues[priority][arrival]
-            self._bytes += size - _size_bytes(replaced)
+            grown = size - _size_bytes(replaced)
+            if self._bytes + grown > self.settings.bytes_max:
+                return Offer(False, f"{self._bytes} bytes wait; at most {self.settings.bytes_max} may")
+            del self._places[older]
+            self._bytes += grown
             self._queues[priority][arrival] = interrupt  # keeps the place of the one it replaces
             self._places[interrupt.id] = (priority, arrival)
             self._coalesced[key] = interrupt.id
@@ -138,6 +142,7 @@ class Mailbox:
         assert len(queued) == len(self._places), "a queued interrupt has no place"
         assert sum(_size_bytes(interrupt) for interrupt in queued) == self._bytes, "bytes do not add up"
         assert len(queued) <= self.settings.interrupts_max, "more interrupts than the bound"
+        assert self._bytes <= self.settings.bytes_max, "more bytes than the bound"
         assert not self.mask & UNMASKABLE, "kill or operator is masked"
 
 

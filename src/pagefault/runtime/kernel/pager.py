@@ -10,7 +10,7 @@ and the summariser's input is itself bounded, piece by piece.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from enum import Enum, auto
 
 from pagefault.policies.contract import Leave
@@ -87,12 +87,13 @@ def _flush(data: AgentData, used: int) -> tuple[Room, Assembled]:
     return _finish(data, victims)
 
 
-def _protected(data: AgentData, keep_last: int) -> set[PageId]:
+def _protected(data: AgentData, keep_last: int) -> Collection[PageId]:
+    """Pages that stay; in an order that is the same in every process, should a policy iterate over them."""
     newest = [shown.page.id for shown in data.context.pages()][-keep_last:]
-    protected = data.pinned.union(newest)
+    protected = dict.fromkeys([*sorted(data.pinned), *newest])
     if keep_last > 1 and data.chain is not None:
-        protected.add(data.chain.page_id)
-    return protected
+        protected[data.chain.page_id] = None
+    return protected.keys()
 
 
 def _choose(data: AgentData, needed: int, keep_last: int) -> list[PageId]:

@@ -65,12 +65,14 @@ TABLE: dict[Phase, Row] = {
         **_ALWAYS,
         ModelReplied: handlers.on_model_replied,
         ModelFailed: handlers.on_model_failed,
+        Cancelled: handlers.on_broken_off,
     },
     Phase.ACTING: {
         **_LATE,
         **_ALWAYS,
         FunctionReturned: handlers.on_function_returned,
         SearchReturned: handlers.on_search_returned,
+        Cancelled: handlers.on_broken_off,
     },
     Phase.PAGING: {
         **_LATE,
@@ -79,7 +81,8 @@ TABLE: dict[Phase, Row] = {
         SummaryReady: handlers.on_summary_ready,
         SummaryFailed: handlers.on_summary_failed,
         ModelFailed: handlers.on_model_failed,
+        Cancelled: handlers.on_broken_off,
     },
     Phase.CANCELLING: {**dict.fromkeys(_RESULTS, handlers.on_cancelled_end), **_ALWAYS},
-    Phase.STOPPED: {**_LATE, InterruptArrived: handlers.on_interrupt_stopped, ClockAdvanced: handlers.on_clock},
+    Phase.STOPPED: {**_LATE, **_ALWAYS, InterruptArrived: handlers.on_interrupt_stopped},
 }

@@ -228,13 +228,13 @@ class AgentData:
             self.remembered.popitem(last=False)
 
     @property
-    def next_wake_ms(self) -> int | None:
-        """When the clock next matters to this agent."""
-        times = [timer.at_ms for timer in self.timers.values()]
-        times += [chain.waits_until_ms for chain in self.parked.values() if chain.answer is None]
+    def wake_times_ms(self) -> list[int]:
+        """All times at which the clock matters to this agent, in order."""
+        times = {timer.at_ms for timer in self.timers.values()}
+        times |= {chain.waits_until_ms for chain in self.parked.values() if chain.answer is None}
         if self.paused_until_ms > self.now_ms:
-            times.append(self.paused_until_ms)
-        return min(times, default=None)
+            times.add(self.paused_until_ms)
+        return sorted(times)
 
     def is_under_way(self, interrupt_id: InterruptId) -> bool:
         """Whether an interrupt waits or its chain has not ended."""
