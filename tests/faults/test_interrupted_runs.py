@@ -30,7 +30,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
         run.end()
 
 
-def village(folder: Path, kind: str, *, agents: int = 40, latency_ms: int = 500) -> tuple[str, ...]:
+def village(folder: Path, kind: str, *, agents: int = 30, latency_ms: int = 200) -> tuple[str, ...]:
     (folder / "village.toml").write_text(VILLAGE.format(kind=kind, agents=agents, latency_ms=latency_ms))
     return "run", "village.toml", "--folder", "kept", "--json"
 
@@ -83,7 +83,7 @@ def conversation(turns: int) -> str:
     ]
     asked = [
         {"question": f"What does bed {number} hold?", "answer": "", "evidence": [f"D1:{number}"], "category": 4}
-        for number in range(0, turns, 7)
+        for number in range(0, turns, 9)
     ]
     talk = {
         "speaker_a": "Ida", "speaker_b": "Bo", "session_1_date_time": "9:00 am on 3 May, 2024", "session_1": said,
@@ -93,7 +93,7 @@ def conversation(turns: int) -> str:
 
 @pytest.mark.slow
 def test_a_killed_reading_goes_on_and_finds_what_an_unbroken_one_finds(start: Start, tmp_path: Path) -> None:
-    (tmp_path / "talk.json").write_text(conversation(120))
+    (tmp_path / "talk.json").write_text(conversation(90))
     (tmp_path / "talk.toml").write_text(
         'world = "dialogues"\n[agent]\nmodel = "scripted:pagefault.cluster.worlds.dialogues_mind:reader"\n'
         'model_options = { latency_ms = 30 }\nfunctions = ["send_message", "conversation_search"]\n'

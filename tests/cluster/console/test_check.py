@@ -52,7 +52,7 @@ async def test_the_only_model_of_a_server_is_taken() -> None:
 
 
 async def test_of_several_models_one_must_be_named() -> None:
-    with server_with("one", "two") as address, pytest.raises(ConfigError, match="one of the 2 models .*: one, two$"):
+    with server_with("one", "two") as address, pytest.raises(ConfigError, match=r"one of the 2 models .*: one, two$"):
         await served_model(address)
 
 
@@ -111,7 +111,7 @@ async def test_the_summarizer_is_asked_too() -> None:
 
 
 async def test_settings_are_called_what_people_call_them() -> None:
-    with pytest.raises(ContextTooSmall, match="^context_tokens: found 300"):
+    with pytest.raises(ContextTooSmall, match=r"^context_tokens: found 300"):
         await check_agent(Agent("ada", context_tokens=300, reply_tokens=30))
-    with pytest.raises(ConfigError, match="^mailbox_max: found 0"):
+    with pytest.raises(ConfigError, match=r"^mailbox_max: found 0"):
         await check_agent(Agent("ada", mailbox_max=0))

@@ -46,7 +46,7 @@ def files(folder: Path) -> set[Path]:
     ],
 )
 def test_what_is_wrong_in_the_file_is_one_line(
-    pagefault: Pagefault, village: Village, tmp_path: Path, old: str, new: str, said: list[str]
+    pagefault: Pagefault, village: Village, tmp_path: Path, *, old: str, new: str, said: list[str]
 ) -> None:
     (tmp_path / "without_hints.py").write_text(
         'from pagefault import function\n\n\n@function\ndef look(what):\n    """Look."""\n    return what\n'
@@ -137,6 +137,7 @@ def test_a_server_that_refuses_is_one_line_before_anything_is_made(
     village: Village,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    *,
     command: tuple[str, ...],
     refusal: Refusal,
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import time
 
 import pytest
 from rich.console import Console
@@ -33,7 +34,7 @@ def test_a_program_gets_one_object(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_progress_is_lines_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     now_s = 100.0
-    monkeypatch.setattr(show.time, "monotonic", lambda: now_s)
+    monkeypatch.setattr(time, "monotonic", lambda: now_s)
     written = io.StringIO()
     with RunProgress(Console(file=written, width=20)) as progress:
         progress.begin("a long stretch of work to be done", 5000)

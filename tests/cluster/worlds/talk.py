@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ PHOTO = ("D2:6", "a yellow beehive under an apple tree")
 QUESTIONS: list[dict[str, Any]] = [
     {"question": "Which city did Anouk move to?", "answer": "Trondheim", "evidence": ["D1:3"], "category": 4},
     {"question": "What is Tomas's greyhound called?", "answer": "Quince", "evidence": ["D1:6"], "category": 4},
-    {"question": "When did Mirela row across the lake?", "answer": "Sunday", "evidence": ["D2:2", "D9:9"], "category": 2},
+    {"question": "When did Mirela row?", "answer": "Sunday", "evidence": ["D2:2", "D9:9"], "category": 2},
     {"question": "What happened to the rowing boat?", "evidence": ["D1:1", "D2:4"], "answer": 2, "category": 1},
     {"question": "What does Tomas keep in his cellar?", "adversarial_answer": "wine", "evidence": ["D2:1; D2:2"],
      "category": 5},
@@ -46,7 +47,7 @@ def talk() -> dict[str, Any]:
         if key == PHOTO[0]:
             turn["blip_caption"] = PHOTO[1]
         conversation[f"session_{key[1]}"].append(turn)
-    return {"sample_id": "lake", "conversation": conversation, "qa": QUESTIONS}
+    return {"sample_id": "lake", "conversation": conversation, "qa": deepcopy(QUESTIONS)}
 
 
 def write_talk(folder: Path) -> Path:

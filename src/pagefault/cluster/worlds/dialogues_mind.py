@@ -29,7 +29,7 @@ def reader(request: ModelRequest) -> Reply:
         return call("conversation_search", True, query=incoming.text)
     wanted = _words(incoming.text)
     best = max(view.hits().lines, key=lambda line: len(wanted & _words(line.text)), default=None)
-    return say(best.text if best is not None else "I do not know.")
+    return say(best.text if best is not None and best.text else "I do not know.")
 
 
 def _words(text: str) -> set[str]:
