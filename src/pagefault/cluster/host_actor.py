@@ -93,12 +93,15 @@ class HostActor:
                     return pack(receipt)
                 return pack(await future)
         finally:
-            host.listeners.drop_answer(name, interrupt.id)
+            host.listeners.drop_answer(name, interrupt.id, future)
 
-    @_ray.control
     async def inspect(self, agent: str) -> bytes:
-        """An :class:`~pagefault.runtime.host.records.Inspection`."""
-        return pack(await self._on_loop(self._open().inspect(AgentId(agent))))
+        """An :class:`~pagefault.runtime.host.records.Inspection`.  Not a control call: it may activate the agent."""
+        return pack(await self._open().inspect(AgentId(agent)))
+
+    async def wake(self, agents: list[str]) -> None:
+        """Activate agents of a host that was lost: they may have accepted what they have not done."""
+        await self._open().wake([AgentId(agent) for agent in agents])
 
     # --- streams: a driver reads what has gathered, again and again
 
@@ -127,7 +130,7 @@ class HostActor:
     @_ray.control
     async def is_idle(self) -> bool:
         """Whether nothing is under way here right now."""
-        return await self._on_loop(self._is_idle())
+        return self._loop is None or await self._on_loop(self._is_idle())
 
     async def _is_idle(self) -> bool:
         return self._open().is_idle and (self._router is None or self._router.is_idle)
@@ -140,7 +143,10 @@ class HostActor:
     @_ray.control
     async def resident(self) -> list[str]:
         """The agents that have a frame here."""
-        return [str(agent) for agent in list(self._open().frames)]
+        return [] if self._loop is None else await self._on_loop(self._resident())
+
+    async def _resident(self) -> list[str]:
+        return [str(agent) for agent in self._open().frames]
 
     @_ray.control
     async def stop(self) -> None:
@@ -149,7 +155,9 @@ class HostActor:
             await self._on_loop(self._stop())
 
     async def _stop(self) -> None:
-        if self._router is not None:
-            await self._router.close()
-        if self._host is not None:
-            await self._host.close()
+        try:
+            if self._host is not None:
+                await self._host.close()
+        finally:
+            if self._router is not None:  # after the host, which routes what it commits last
+                await self._router.close()

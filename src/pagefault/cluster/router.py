@@ -134,7 +134,7 @@ class ClusterRouter:
             outbox.waiting.append(parcel)
             if outbox.senders < BATCHES_IN_FLIGHT:
                 outbox.senders += 1
-                self._spawn(self._send_batches(outbox))
+                _ = self._spawn(self._send_batches(outbox))
             try:
                 return await parcel.receipt
             except _HostLostError:
@@ -179,14 +179,15 @@ class ClusterRouter:
 
     # --- from agent to agent
 
-    def route(self, sender: AgentId, to: AgentId, interrupt: Interrupt) -> None:
+    def route(self, sender: AgentId, to: AgentId, interrupt: Interrupt) -> asyncio.Task[None]:
         """See :class:`~pagefault.runtime.host.services.Router`."""
-        self._spawn(carry(self.deliver, self._clock, sender, to, interrupt))
+        return self._spawn(carry(self.deliver, self._clock, sender, to, interrupt))
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     @property
     def is_idle(self) -> bool:

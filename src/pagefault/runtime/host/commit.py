@@ -10,9 +10,8 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from pagefault.runtime.errors import StoreUnavailable
+from pagefault.runtime.errors import InternalError, PagefaultError, StaleEpoch, StoreError, StoreUnavailable
 from pagefault.runtime.host.frame import Frame
-from pagefault.runtime.host.records import CODEC
 from pagefault.runtime.host.services import Stores
 from pagefault.runtime.kernel.effects import AnyEffect
 from pagefault.runtime.store.protocols import Append
@@ -20,6 +19,8 @@ from pagefault.runtime.store.protocols import Append
 GROUP_MAX = 512
 """Agents in one transaction."""
 SNAPSHOT_GROUP_MAX = 64
+TAIL_RECORDS_MAX = 2048
+"""A snapshot is taken after so many records though the agent took few steps (it was refused things, say)."""
 
 log = structlog.get_logger(__name__)
 
@@ -90,10 +91,19 @@ class Committer:
             if error is not None:
                 self._fail(frame, error)
                 continue
-            for seq, effect in gated:
-                self._perform(frame, seq, effect)
+            self._perform_all(frame, gated)
             if not frame.is_committed:
                 self._due[frame] = None
+            if frame.next_seq - 1 - frame.snapshot_seq >= TAIL_RECORDS_MAX:
+                self._snapshots[frame] = None
+
+    def _perform_all(self, frame: Frame, gated: list[tuple[int, AnyEffect]]) -> None:
+        try:
+            for seq, effect in gated:
+                self._perform(frame, seq, effect)
+        except Exception as error:  # noqa: BLE001 - one agent's trouble must not stop the commits of all others
+            log.error("perform_failed", agent=frame.id, problem=str(error))
+            self._fail(frame, error if isinstance(error, PagefaultError) else InternalError(f"{frame.id}: {error!r}"))
 
     async def _append(self, group: list[Append]) -> list[Exception | None]:
         try:
@@ -108,7 +118,11 @@ class Committer:
         frames = list(self._snapshots)[:SNAPSHOT_GROUP_MAX]
         for frame in frames:
             del self._snapshots[frame]
-        await self._flush()
+        try:
+            await self._flush()
+        except StoreError as error:  # the journal has it all; the next good moment for a snapshot will come
+            log.warning("snapshots_put_off", agents=len(frames), problem=str(error))
+            return
         group = []
         saved = []
         for frame in frames:
@@ -117,15 +131,19 @@ class Committer:
             if not frame.is_committed:
                 self._snapshots[frame] = None  # more has entered meanwhile: after the next commit
                 continue
-            group.append(Append(frame.id, frame.epoch, frame.next_seq, (), CODEC.encode(frame.state.dump())))
+            group.append(Append(frame.id, frame.epoch, frame.next_seq, (), frame.snapshot()))
             saved.append(frame)
             frame.is_committing = True
         if not group:
             await asyncio.sleep(0)
             return
-        for frame, error in zip(saved, await self._append(group), strict=True):
+        for frame, append, outcome in zip(saved, group, await self._append(group), strict=True):
             frame.settle_append()
-            if error is not None and frame.broken is None:
-                self._fail(frame, error)
-            elif not frame.is_committed:
+            if isinstance(outcome, StaleEpoch):
+                self._fail(frame, outcome)
+            elif outcome is not None:
+                log.warning("snapshot_failed", agent=frame.id, problem=str(outcome))
+            else:
+                frame.snapshot_seq = append.first_seq - 1
+            if not frame.is_committed:
                 self._due[frame] = None

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from pagefault.runtime.errors import AgentFailed, Overloaded
+from pagefault.runtime.errors import AgentFailed, Overloaded, UsageError
 from pagefault.runtime.host.config import Agent
 from pagefault.runtime.host.records import Answer, Inspection, Receipt, Step
 from pagefault.runtime.values import AgentId, Interrupt, InterruptId, InterruptKind, Priority
@@ -52,9 +52,13 @@ class AgentRef:
 
 
 def as_interrupt(message: str | Interrupt, interrupt_id: str, now_ms: int) -> Interrupt:
-    """A plain text becomes a user's message."""
+    """A plain text becomes a user's message.  Raises :class:`~pagefault.runtime.errors.UsageError`."""
     if isinstance(message, Interrupt):
+        if not message.id:
+            raise UsageError("interrupt.id: found '', allowed: 1 character or more, a new one for each interrupt")
         return message
+    if not isinstance(message, str):
+        raise UsageError(f"message: found {type(message).__name__}, allowed: str or Interrupt")
     return Interrupt(
         id=InterruptId(interrupt_id),
         kind=InterruptKind.MESSAGE,

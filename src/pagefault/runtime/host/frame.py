@@ -7,13 +7,13 @@ from collections import deque
 from typing import Any
 
 from pagefault.runtime.functions.registry import AgentFunctions
-from pagefault.runtime.host.records import CODEC
+from pagefault.runtime.host.records import CODEC, UNSENT
 from pagefault.runtime.host.services import Owner
 from pagefault.runtime.kernel.agent import AgentState
-from pagefault.runtime.kernel.effects import AnyEffect
+from pagefault.runtime.kernel.effects import AnyEffect, Send
 from pagefault.runtime.kernel.events import Event
 from pagefault.runtime.store.protocols import Append
-from pagefault.runtime.values import AgentId, CallId
+from pagefault.runtime.values import AgentId, CallId, InterruptId
 
 
 class Frame:
@@ -21,18 +21,22 @@ class Frame:
 
     __slots__ = (
         "_committed",
+        "_durable_seq",
         "_records",
         "broken",
         "epoch",
         "functions",
         "gated",
+        "given_up",
         "inbox",
         "is_committing",
         "is_ready",
         "next_seq",
         "owner",
+        "snapshot_seq",
         "state",
         "tasks",
+        "unsent",
     )
 
     def __init__(self, state: AgentState, functions: AgentFunctions, epoch: int, next_seq: int) -> None:
@@ -45,9 +49,13 @@ class Frame:
         self.inbox: deque[Event] = deque()
         self.gated: list[tuple[int, AnyEffect]] = []
         self.tasks: dict[CallId, asyncio.Task[Any]] = {}
+        self.given_up: set[CallId] = set()  # cancelled before they could begin: they must not begin any more
+        self.unsent: dict[InterruptId, Send] = {}  # durable here, not yet accepted where they go
         self.broken: Exception | None = None
         self.is_ready = False
         self.is_committing = False
+        self.snapshot_seq = next_seq - 1
+        self._durable_seq = next_seq - 1
         self._records: list[bytes] = []
         self._committed: asyncio.Event | None = None
 
@@ -84,16 +92,27 @@ class Frame:
         self.is_committing = True
         return append, gated
 
+    def snapshot(self) -> bytes:
+        """The agent as it is now, with the messages of its past that may not have arrived: after this snapshot
+        nothing else would know of them."""
+        unsent = [[send.cause, send.to, send.interrupt] for send in self.unsent.values()]
+        return CODEC.encode({**self.state.dump(), UNSENT: unsent})
+
     def settle_append(self) -> None:
         """The append that was taken has ended, one way or the other."""
         self.is_committing = False
-        if self._committed is not None and not self._records:
+        self._durable_seq = self.next_seq - 1
+        if self._committed is not None:
             self._committed.set()
             self._committed = None
 
     async def committed(self) -> None:
-        """Return when everything that has entered so far is in the journal (or the frame is broken)."""
-        while not self.is_committed and self.broken is None:
+        """Return when everything that has entered so far is in the journal (or the frame is broken).
+
+        What enters later is not waited for: an agent that is spoken to without pause would wait for ever.
+        """
+        last_seq = self.next_seq + len(self._records) - 1
+        while self._durable_seq < last_seq and self.broken is None:
             if self._committed is None:
                 self._committed = asyncio.Event()
             await self._committed.wait()

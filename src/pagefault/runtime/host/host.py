@@ -24,6 +24,8 @@ from pagefault.runtime.host.workshop import Workshop
 from pagefault.runtime.kernel import events as ev
 from pagefault.runtime.values import AgentId, Interrupt
 
+REVIVE_PAUSE_MS = 1_000
+REVIVE_PAUSE_MAX_MS = 30_000
 EVENTS_A_TURN = 64
 """Events handled before others on the loop get their turn."""
 
@@ -54,6 +56,7 @@ class Host:
         self.frames: dict[AgentId, Frame] = {}
         self._activating: dict[AgentId, asyncio.Task[Frame]] = {}
         self._ready: deque[Frame] = deque()
+        self._reviving: set[asyncio.Task[None]] = set()
         self._pumping = False
         self._closed = False
         self._executor = FunctionExecutor()
@@ -113,7 +116,9 @@ class Host:
         for frame in frames:
             if self.frames.get(frame.id) is frame:
                 del self.frames[frame.id]
-            frame.break_off(StaleEpoch(f"{frame.id} was released"))
+            error = StoreUnavailable(f"{frame.id} was released by its host; send again")
+            frame.break_off(error)
+            self.listeners.fail(frame.id, error)
 
     # --- interrupts
 
@@ -123,6 +128,8 @@ class Host:
         Raises what :meth:`frame` raises, and ``StoreError`` when the acceptance could not be recorded.
         """
         frame = self.frames.get(agent) or await self.frame(agent)
+        if frame.broken is not None:  # between its activation and this turn
+            raise frame.broken
         future = self.listeners.receipt(agent, interrupt.id)
         self.feed(frame, ev.InterruptArrived(self.clock.now_ms(), interrupt))
         return await future
@@ -157,15 +164,13 @@ class Host:
     def _handle(self, frame: Frame, event: ev.Event) -> None:
         try:
             effects = frame.handle(event)
-        except (InternalError, AssertionError) as error:
-            log.error("agent_broken", agent=frame.id, problem=str(error))
-            problem = error if isinstance(error, PagefaultError) else InternalError(f"{frame.id}: {error}")
-            self._fail(frame, problem)
-            return
-        self.committer.due(frame)
-        for effect in effects:
-            if not effect.gated:
-                self._performer.perform(frame, 0, effect)
+            self.committer.due(frame)
+            for effect in effects:
+                if not effect.gated:
+                    self._performer.perform(frame, 0, effect)
+        except Exception as error:  # noqa: BLE001 - one agent's trouble must not stop the pump of all others
+            log.error("agent_broken", agent=frame.id, problem=str(error), kind=type(error).__name__)
+            self._fail(frame, error if isinstance(error, PagefaultError) else InternalError(f"{frame.id}: {error!r}"))
 
     def _wake(self, agent: AgentId) -> None:
         frame = self.frames.get(agent)
@@ -177,12 +182,41 @@ class Host:
 
     def _fail(self, frame: Frame, error: Exception) -> None:
         """This activation cannot go on; the agent's journal is as it was, so a new one can."""
+        if frame.broken is not None:
+            return  # known already; by now a newer activation may be at work here
         if isinstance(error, StaleEpoch):
             log.warning("activation_lost", agent=frame.id, epoch=frame.epoch)
         frame.break_off(error)
         if self.frames.get(frame.id) is frame:
             del self.frames[frame.id]
         self.listeners.fail(frame.id, error)
+        if isinstance(error, StoreUnavailable) and not self._closed:
+            task = asyncio.get_running_loop().create_task(self._revive(frame.id), name=f"pagefault-revive-{frame.id}")
+            self._reviving.add(task)
+            task.add_done_callback(self._reviving.discard)
+
+    async def _revive(self, agent: AgentId) -> None:
+        """An agent whose store failed comes back by itself: what it has accepted must not wait for a visitor."""
+        pause_ms = REVIVE_PAUSE_MS
+        while not self._closed:
+            await self.clock.sleep_until(self.clock.now_ms() + pause_ms)
+            try:
+                await self.frame(agent)
+            except StoreUnavailable:
+                pause_ms = min(2 * pause_ms, REVIVE_PAUSE_MAX_MS)
+            except PagefaultError as error:
+                log.error("not_revived", agent=agent, problem=str(error))
+                return
+            else:
+                return
+
+    async def wake(self, agents: Sequence[AgentId]) -> None:
+        """Activate agents that may have work under way, after the host that they were in was lost."""
+        for agent in agents:
+            try:
+                await self.frame(agent)
+            except PagefaultError as error:
+                log.error("not_revived", agent=agent, problem=str(error))
 
     # --- looking in, stopping
 
@@ -199,13 +233,17 @@ class Host:
     async def close(self) -> None:
         """Save everything and stop: agents come back with the same context and mailbox."""
         self._closed = True
-        for task in list(self._activating.values()):
-            await asyncio.gather(task, return_exceptions=True)
+        reviving = list(self._reviving)
+        for task in reviving:
+            task.cancel()
+        await asyncio.gather(*reviving, return_exceptions=True)
+        await asyncio.gather(*self._activating.values(), return_exceptions=True)
         await self._timers.close()
         self.listeners.close()
         try:
             await self.release(list(self.frames))
             await self._pages.close()
         finally:
+            self.listeners.fail_all(StoreUnavailable("this host is stopping"))
             self._executor.close()
             await self.workshop.close()

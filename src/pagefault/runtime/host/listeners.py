@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator
+from typing import Any
 
 from pagefault.runtime.host.records import Answer, Receipt, Step
 from pagefault.runtime.kernel.effects import ChainEnded
@@ -58,7 +59,7 @@ class Listeners:
 
     def __init__(self) -> None:
         self._receipts: dict[tuple[AgentId, InterruptId], list[asyncio.Future[Receipt]]] = {}
-        self._answers: dict[tuple[AgentId, InterruptId], asyncio.Future[Answer]] = {}
+        self._answers: dict[tuple[AgentId, InterruptId], list[asyncio.Future[Answer]]] = {}
         self._said: dict[tuple[AgentId, InterruptId], list[str]] = {}
         self._streams: dict[AgentId | None, list[Stream]] = defaultdict(list)
 
@@ -78,36 +79,48 @@ class Listeners:
 
     def answer(self, agent: AgentId, interrupt_id: InterruptId) -> asyncio.Future[Answer]:
         """The answer to an interrupt; ask for it before sending the interrupt."""
-        future = self._answers.get((agent, interrupt_id))
-        if future is None:
-            future = asyncio.get_running_loop().create_future()
-            self._answers[agent, interrupt_id] = future
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._answers.setdefault((agent, interrupt_id), []).append(future)  # one each: they may be cancelled alone
         return future
 
-    def drop_answer(self, agent: AgentId, interrupt_id: InterruptId) -> None:
-        """Nobody waits any more."""
-        self._answers.pop((agent, interrupt_id), None)
-        self._said.pop((agent, interrupt_id), None)
+    def drop_answer(self, agent: AgentId, interrupt_id: InterruptId, future: asyncio.Future[Answer]) -> None:
+        """This one is not waited for any more."""
+        key = (agent, interrupt_id)
+        futures = self._answers.get(key, [])
+        if future in futures:
+            futures.remove(future)
+        if not futures:
+            self._answers.pop(key, None)
+            self._said.pop(key, None)
 
     def say(self, agent: AgentId, interrupt_id: InterruptId, text: str) -> None:
         if (agent, interrupt_id) in self._answers:
             self._said.setdefault((agent, interrupt_id), []).append(text)
 
     def end(self, agent: AgentId, ended: ChainEnded) -> None:
-        future = self._answers.pop((agent, ended.cause), None)
+        futures = self._answers.pop((agent, ended.cause), ())
         said = self._said.pop((agent, ended.cause), [])
-        if future is not None and not future.done():
-            future.set_result(Answer("\n".join(said), ended.outcome, ended.steps, ended.message, ended.page_id))
+        for future in futures:
+            if not future.done():
+                future.set_result(Answer("\n".join(said), ended.outcome, ended.steps, ended.message, ended.page_id))
 
     def fail(self, agent: AgentId, error: Exception) -> None:
         """Everybody who waits for this agent gets the error."""
-        for table in (self._receipts, self._answers):
-            for key in [key for key in table if key[0] == agent]:
-                waiting = table.pop(key)
-                for future in waiting if isinstance(waiting, list) else [waiting]:
-                    if not future.done():
-                        future.set_exception(error)
-                        future.exception()  # whoever asked may have left: that is no cause for a warning
+        waiting: list[asyncio.Future[Any]] = []
+        for key in [key for key in self._receipts if key[0] == agent]:
+            waiting += self._receipts.pop(key)
+        for key in [key for key in self._answers if key[0] == agent]:
+            waiting += self._answers.pop(key)
+            self._said.pop(key, None)
+        for future in waiting:
+            if not future.done():
+                future.set_exception(error)
+                future.exception()  # whoever asked may have left: that is no cause for a warning
+
+    def fail_all(self, error: Exception) -> None:
+        """Everybody who still waits gets the error: no agent will answer any more."""
+        for agent in {key[0] for key in (*self._receipts, *self._answers)}:
+            self.fail(agent, error)
 
     # --- streams
 

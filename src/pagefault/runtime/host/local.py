@@ -105,11 +105,11 @@ class Local:
         """Save every agent and close the stores.  Safe to call twice."""
         host, stores, self._host, self._stores = self._host, self._stores, None, None
         try:
-            if self._router is not None:
-                await self._router.close()
             if host is not None:
                 await host.close()
         finally:
+            if self._router is not None:  # after the host, which routes what it commits last
+                await self._router.close()
             if stores is not None:
                 await stores.close()
             self._forget()
@@ -155,7 +155,8 @@ class Local:
 
     async def agents(self, prefix: str = "") -> list[AgentId]:
         """The names of all agents of this fleet, in order."""
-        assert self._stores is not None
+        if self._stores is None:
+            raise UsageError("Local is not open: use `async with Local(...) as fleet:`")
         return await self._stores.agents(prefix)
 
     # --- interrupts
@@ -195,7 +196,7 @@ class Local:
                 check_receipt(agent, receipt)
                 return handled_before(receipt) or await future
         finally:
-            host.listeners.drop_answer(name, interrupt.id)
+            host.listeners.drop_answer(name, interrupt.id, future)
 
     async def stream(self, agent: AgentId | str | None = None) -> AsyncIterator[Step]:
         """Steps as they happen, of one agent or of all; until the fleet stops or the iteration is closed."""

@@ -21,7 +21,7 @@ class LocalRouter:
         """Deliver to this host."""
         self._host = host
 
-    def route(self, sender: AgentId, to: AgentId, interrupt: Interrupt) -> None:
+    def route(self, sender: AgentId, to: AgentId, interrupt: Interrupt) -> asyncio.Task[None]:
         """See :class:`~pagefault.runtime.host.services.Router`."""
         if self._host is None:
             raise UsageError("the router has no host yet")
@@ -29,6 +29,7 @@ class LocalRouter:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     @property
     def is_idle(self) -> bool:

@@ -76,7 +76,9 @@ class PageWriter:
         await self._stores.flush()
 
     async def close(self) -> None:
-        await self.drain()
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        try:
+            await self.drain()
+        finally:
+            if self._task is not None:
+                self._task.cancel()
+                await asyncio.gather(self._task, return_exceptions=True)

@@ -85,7 +85,7 @@ class Performer:
             fx.ForgetPages: lambda frame, _, effect: self._pages.forget(frame.owner, effect.page_ids),
             fx.Accept: self._accept,
             fx.Reject: self._reject,
-            fx.Send: lambda frame, _, effect: self._router.route(frame.id, effect.to, effect.interrupt),
+            fx.Send: self._send,
             fx.Deliver: self._deliver,
             fx.SetTimer: lambda frame, _, effect: self._timers.add(frame.id, effect.at_ms),
             fx.ChainEnded: self._chain_ended,
@@ -119,7 +119,8 @@ class Performer:
         if task is not None:
             task.cancel()
         elif not any(getattr(event, "call_id", "") == effect.call_id for event in frame.inbox):
-            self._feed(frame, ev.Cancelled(self._clock.now_ms(), effect.call_id))  # it never began
+            frame.given_up.add(effect.call_id)  # it never began, and must not when its record is durable
+            self._feed(frame, ev.Cancelled(self._clock.now_ms(), effect.call_id))
 
     def _call_model(self, frame: Frame, _seq: int, effect: fx.CallModel) -> None:
         processor = self._workshop.processor(frame.state.definition.model)
@@ -167,6 +168,9 @@ class Performer:
         return ev.SummaryReady(self._clock.now_ms(), effect.call_id, reply.text, reply.usage)
 
     def _run_function(self, frame: Frame, _seq: int, effect: fx.RunFunction) -> None:
+        if effect.call_id in frame.given_up:
+            frame.given_up.discard(effect.call_id)
+            return
         self._start(frame, effect.call_id, self._function(frame, effect))
 
     async def _function(self, frame: Frame, effect: fx.RunFunction) -> ev.Event:
@@ -221,6 +225,19 @@ class Performer:
     def _reject(self, frame: Frame, _seq: int, effect: fx.Reject) -> None:
         receipt = Receipt(False, reason=effect.reason, retry_after_ms=effect.retry_after_ms)
         self._listeners.give_receipt(frame.id, effect.cause, receipt)
+
+    def _send(self, frame: Frame, _seq: int, effect: fx.Send) -> None:
+        frame.unsent[effect.interrupt.id] = effect
+
+        def ended(task: asyncio.Task[None]) -> None:
+            if task.cancelled():
+                return
+            if (error := task.exception()) is not None:
+                log.error("send_failed", agent=frame.id, to=effect.to, problem=str(error))
+                return
+            frame.unsent.pop(effect.interrupt.id, None)
+
+        self._router.route(frame.id, effect.to, effect.interrupt).add_done_callback(ended)
 
     def _deliver(self, frame: Frame, _seq: int, effect: fx.Deliver) -> None:
         self._listeners.say(frame.id, effect.cause, effect.text)

@@ -110,6 +110,8 @@ class Answer:
 
 
 _SNAPSHOT_TAGS = {f"s_{cls.__name__.lower()}": cls for cls in SNAPSHOT_TYPES if cls not in TAGS.values()}
+UNSENT = "unsent"
+"""The key of a snapshot under which the host keeps ``[cause, to, interrupt]`` of messages under way."""
 CODEC = Codec(
     {
         **TAGS,

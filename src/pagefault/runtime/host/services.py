@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -53,6 +54,7 @@ class FunctionRunner(Protocol):
 class Router(Protocol):
     """Brings an interrupt to another agent, wherever that is."""
 
-    def route(self, sender: AgentId, to: AgentId, interrupt: Interrupt) -> None:
+    def route(self, sender: AgentId, to: AgentId, interrupt: Interrupt) -> asyncio.Task[None]:
         """Return at once; keep trying until it is accepted, refused for good, or too late.  A sender that
-        waits for a reply gets a failed one if it cannot be delivered."""
+        waits for a reply gets a failed one if it cannot be delivered.  The task ends when the interrupt is
+        settled in one way or another; if it is cancelled, or raises, it is not settled."""

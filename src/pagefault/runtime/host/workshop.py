@@ -12,7 +12,7 @@ from pagefault.policies.contract import PolicyError
 from pagefault.policies.registry import UnknownPolicy, make_fetch, make_policy, make_write_back
 from pagefault.runtime.errors import ConfigError, StoreCorrupt, UnknownName
 from pagefault.runtime.functions.registry import AgentFunctions, Registry
-from pagefault.runtime.host.records import CODEC, decode_definition, decode_event
+from pagefault.runtime.host.records import CODEC, UNSENT, decode_definition, decode_event
 from pagefault.runtime.kernel.agent import AgentState
 from pagefault.runtime.kernel.effects import AnyEffect, ForgetPages, Send, StorePages
 from pagefault.runtime.kernel.functions import TokenCounter
@@ -86,12 +86,16 @@ class Workshop:
         definition = decode_definition(activation.agent, activation.definition)
         functions = self.functions(definition)
         state = self.make(definition, functions)
+        redo: list[tuple[int, AnyEffect]] = []
         if activation.snapshot is not None:
             snapshot = CODEC.decode(activation.snapshot)
             if not isinstance(snapshot, dict):
                 raise StoreCorrupt(f"{activation.agent}: its snapshot is a {type(snapshot).__name__}")
             state.load(snapshot)
-        redo: list[tuple[int, AnyEffect]] = []
+            redo += [
+                (activation.snapshot_seq, Send(cause, to, interrupt))
+                for cause, to, interrupt in snapshot.get(UNSENT, ())
+            ]
         for seq, record in enumerate(activation.records, activation.snapshot_seq + 1):
             effects = state.handle(decode_event(activation.agent, record))
             redo += [(seq, effect) for effect in effects if isinstance(effect, StorePages | ForgetPages | Send)]
