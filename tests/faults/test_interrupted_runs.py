@@ -30,7 +30,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
         run.end()
 
 
-def village(folder: Path, kind: str, *, agents: int = 30, latency_ms: int = 200) -> tuple[str, ...]:
+def village(folder: Path, kind: str, *, agents: int = 30, latency_ms: int = 130) -> tuple[str, ...]:
     (folder / "village.toml").write_text(VILLAGE.format(kind=kind, agents=agents, latency_ms=latency_ms))
     return "run", "village.toml", "--folder", "kept", "--json"
 
@@ -101,11 +101,11 @@ def test_a_killed_reading_goes_on_and_finds_what_an_unbroken_one_finds(start: St
         '[fleet]\nkind = "local"\nembedder = "hash"\n'
     )
     command = ("run", "talk.toml", "--data", "talk.json", "--json", "--folder")
-    run = start(*command, "broken")
+    other, run = start(*command, "unbroken"), start(*command, "broken")
     run.until_it_is_half_way()
     run.signal(signal.SIGKILL)
     assert run.ended()[0] == -signal.SIGKILL
-    resumed, unbroken = start(*command, "broken").report(), start(*command, "unbroken").report()
+    resumed, unbroken = start(*command, "broken").report(), other.report()
     assert unbroken["evidence_recall_search"] > 0.5
     for key in ("turns", "questions", "evidence_recall_search", "overflows", "failed_chains", "evictions"):
         assert resumed[key] == unbroken[key], key

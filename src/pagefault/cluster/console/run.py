@@ -97,7 +97,7 @@ class _Stop:
 
     def _stop(self, number: int) -> None:
         if not self.signal:
-            say(self._options.console, "stopping: every agent is being saved")
+            say(self._options.console, "stopping: agents are being saved; a second Ctrl-C does not wait for that")
         self.signal = number
         if self._task is not None:
             self._task.cancel()
