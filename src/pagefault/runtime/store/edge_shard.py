@@ -229,6 +229,8 @@ def _config(dimension: int) -> qdrant.EdgeConfig:
         # Vectors have length 1, so the product is the cosine; and a zero vector stays allowed.
         vectors={DENSE: qdrant.EdgeVectorParams(dimension, qdrant.Distance.Dot)},
         sparse_vectors={WORDS: qdrant.EdgeSparseVectorParams(modifier=qdrant.Modifier.Idf)},
+        # Pages are read a few dozen at a time from all over: worth the room in the page cache.
+        payload_memory=qdrant.Memory.Cached,
         # One graph an owner and none over all: every search is of an owner.
         hnsw_config=qdrant.HnswIndexConfig(m=0, ef_construct=100, full_scan_threshold=10_000, payload_m=16),
     )

@@ -30,7 +30,9 @@ STOP_WORDS: Final = frozenset(
 )
 """The stop words of the Snowball project's English list, and the pieces that contractions leave."""
 
-ASCII_WORD: Final = re.compile(r"[a-z0-9]+(?:'[a-z0-9]+)*")
+ASCII: Final = bytes(ord(character.lower()) if (character := chr(code)).isalnum() else 32 for code in range(128))
+ASCII_TABLE: Final = (ASCII[:39] + b"'" + ASCII[40:]).ljust(256)
+"""What stands in words as it is in lower case, all else as a space; for texts of ASCII only."""
 ANY_WORD: Final = re.compile(
     # One character where words are not set apart by spaces: kana, ideographs, hangul.
     r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af]"
@@ -45,10 +47,13 @@ _STEMMER_LOCK: Final = threading.Lock()
 
 def split_words(text: str) -> list[str]:
     """The words of a text in lower case and in order, apostrophes inside them kept."""
-    lowered = text.lower()
-    if lowered.isascii():
-        return ASCII_WORD.findall(lowered)
-    return ANY_WORD.findall(lowered.replace("\u2019", "'"))
+    if not text.isascii():
+        return ANY_WORD.findall(text.lower().replace("\u2019", "'"))
+    # A third of the time of the expression, and most texts are such.
+    words = text.encode("ascii").translate(ASCII_TABLE).decode("ascii").split()
+    if "'" not in text:
+        return words
+    return [stripped for word in words if (stripped := word.strip("'"))]
 
 
 def stem(word: str) -> str:
