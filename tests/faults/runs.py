@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +33,13 @@ embedder = "hash"
 class Run:
     """``pagefault ARGUMENTS`` in a process group of its own, as a shell would start it."""
 
-    def __init__(self, *arguments: str, folder: Path, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(self, *arguments: str, folder: Path, stdin: int = subprocess.DEVNULL) -> None:
         path = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
         self._process = subprocess.Popen(
             [sys.executable, "-c", MAIN, *arguments],
             cwd=folder,
-            env={**os.environ, "PYTHONPATH": path, **(environment or {})},
-            stdin=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONPATH": path},
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -56,6 +55,16 @@ class Run:
                 assert 0 < int(words[0].replace(",", "")) < int(words[2].replace(",", "")), line
                 return
         raise AssertionError(f"it ended before: {self._process.communicate()}")
+
+    def type(self, line: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(line + "\n")
+        self._process.stdin.flush()
+
+    def line(self) -> str:
+        """The next line of its standard output."""
+        assert self._process.stdout is not None
+        return self._process.stdout.readline().removesuffix("\n")
 
     def signal(self, number: int, *, group: bool = False) -> None:
         """To the process alone (``kill``), or to all that it started too (Ctrl-C on a terminal)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,8 +22,8 @@ Start = Callable[..., Run]
 def start(tmp_path: Path) -> Iterator[Start]:
     runs: list[Run] = []
 
-    def begin(*arguments: str) -> Run:
-        runs.append(Run(*arguments, folder=tmp_path))
+    def begin(*arguments: str, stdin: int = subprocess.DEVNULL) -> Run:
+        runs.append(Run(*arguments, folder=tmp_path, stdin=stdin))
         return runs[-1]
 
     yield begin
@@ -72,6 +73,16 @@ def test_a_run_without_a_folder_says_that_nothing_was_kept(start: Start, tmp_pat
     code, out, errors = run.ended()
     assert (code, out) == (128 + signal.SIGTERM, "")
     assert "nothing was kept. Give --folder DIR" in errors
+
+
+def test_ctrl_c_ends_a_chat_that_waits_for_its_next_line(start: Start) -> None:
+    chat = start("chat", "--model", "scripted:tests.cluster.minds:echo", "--folder", "kept", stdin=subprocess.PIPE)
+    chat.type("hello")
+    assert chat.line() == "heard hello"
+    chat.signal(signal.SIGINT, group=True)
+    code, out, errors = chat.ended(STOPS_WITHIN_S)
+    assert (code, out) == (130, "")
+    assert errors.strip() == "stopped; what was said is in kept"
 
 
 def conversation(turns: int) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import io
 import sys
+import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +55,7 @@ async def _converse(ref: AgentRef, console: Console, errors: Console) -> bool:
         say(errors, f"Talking with {ref.id}. /quit ends.")
     answered = failed = 0
     while True:
-        line = await asyncio.to_thread(_read_line, sys.stdin.isatty())
+        line = await _next_line(sys.stdin.isatty())
         if line is None or line.strip() in LEAVE:
             return answered > 0 or failed == 0
         if not line.strip():
@@ -69,6 +71,25 @@ async def _converse(ref: AgentRef, console: Console, errors: Console) -> bool:
         else:
             answered += 1
             console.print(answer or "(no words)", highlight=False, markup=False, soft_wrap=True)
+
+
+async def _next_line(prompting: bool) -> str | None:
+    """A line of standard input.  Its thread is not the loop's: a read cannot be broken off, and the end of the
+    loop would wait for it."""
+    loop = asyncio.get_running_loop()
+    line: asyncio.Future[str | None] = loop.create_future()
+
+    def settle(text: str | None) -> None:
+        if not line.done():
+            line.set_result(text)
+
+    def read() -> None:
+        text = _read_line(prompting)
+        with suppress(RuntimeError):  # the loop has ended meanwhile
+            loop.call_soon_threadsafe(settle, text)
+
+    threading.Thread(target=read, name="pagefault-input", daemon=True).start()
+    return await line
 
 
 def _read_line(prompting: bool) -> str | None:

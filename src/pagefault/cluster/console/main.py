@@ -147,7 +147,13 @@ def chat(
         template |= await chosen_model(template, model, address)
         return await chat_with(template, folder, Console(), Console(stderr=True), show_steps)
 
-    if not asyncio.run(talk()):
+    try:
+        went_well = asyncio.run(talk())
+    except KeyboardInterrupt:
+        say(Console(stderr=True), f"stopped; what was said is in {folder}" if folder.exists() else "stopped")
+        sys.stdout.flush()
+        os._exit(INTERRUPTED)  # all is saved, and a thread may still wait for input, which cannot be broken off
+    if not went_well:
         raise typer.Exit(FAILED)
 
 
