@@ -450,7 +450,7 @@ for batch in range(start // 10, start // 10 + 1000):
 
 
 def test_kill_9_loses_nothing_that_was_written(folder: Path) -> None:
-    for kills in range(3):
+    for kills in range(2):
         with subprocess.Popen(
             [sys.executable, "-c", WRITE_AND_SAY, str(folder)], stdout=subprocess.PIPE, text=True
         ) as child:

@@ -13,7 +13,7 @@ import pytest
 
 from pagefault.runtime.errors import StoreCorrupt
 from pagefault.runtime.store.embed import WordLlamaEmbedder
-from pagefault.runtime.store.hybrid import READINGS_MAX, SEEDS, HybridSearch, Ranked
+from pagefault.runtime.store.hybrid import SEEDS, HybridSearch, Ranked
 from pagefault.runtime.store.lexicon import shared_lexicon
 from pagefault.runtime.store.points import Scope, fields_of, owner_key, payload_of, point_id
 from pagefault.runtime.store.protocols import StoredPage
@@ -188,12 +188,19 @@ def test_a_question_of_names_and_marks_only() -> None:
 
 
 def test_what_was_read_long_ago_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert READINGS_MAX > 10
-    monkeypatch.setattr("pagefault.runtime.store.hybrid.READINGS_MAX", 10)
-    search, _ = made(talk())
+    monkeypatch.setattr("pagefault.runtime.store.hybrid.READ_CHARS_MAX", 2_000)
+    search, source = made(talk())
     for asked in ("oboe", "ferry", "sister", "kitten", "oboe"):
         assert answers(search, asked)
-    assert len(search._young) + len(search._old) <= 5 + 2 * len(talk())
+    kept = [*search._young.values(), *search._old.values()]
+    assert sum(len(reading.text) for reading in kept) < 2 * 2_000
+    assert source.asked["read"] > len(talk())
+
+
+def test_a_whole_document_may_be_asked_for_and_found() -> None:
+    document = " ".join(f"line{number} about the oboe and the lake" for number in range(4_000))
+    search, _ = made([*talk(), stored(99, document, session="s9")])
+    assert document in answers(search, document, 0, 1)
 
 
 def test_a_page_that_cannot_be_read_is_corrupt(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -433,7 +433,7 @@ def check_kills(path: Path, kills: int) -> None:
 
 
 def test_kill_9_loses_nothing_acknowledged_and_leaves_no_half_append(path: Path) -> None:
-    check_kills(path, 5)
+    check_kills(path, 3)
 
 
 @pytest.mark.soak

@@ -16,6 +16,7 @@ import shutil
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
@@ -39,7 +40,9 @@ from pagefault.runtime.values import AgentId, ArchiveQuery, PageId
 
 __all__ = ["EdgeArchive"]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Final = 1
+TERMS_ASKED_MAX: Final = 256
+"""Words of a search by words that are looked for, the first ones."""
 
 
 class EdgeArchive:
@@ -201,7 +204,7 @@ class EdgeArchive:
                 ranked = self._shard.nearest(self._hybrid.vector(query.text, scope), scope, last)[first:]
                 return _results(self._with_texts(ranked), self._shard.count(scope))
             if query.mode == "words":
-                terms = sorted(set(shared_lexicon().terms(query.text)))
+                terms = sorted(set(shared_lexicon().terms(query.text)[:TERMS_ASKED_MAX]))
                 ranked = self._shard.wording(terms, scope, max(1, self._shard.count(scope)))
                 return _results(self._with_texts(ranked[first:last]), len(ranked))
             if query.mode == "substring":

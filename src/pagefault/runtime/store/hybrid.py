@@ -29,8 +29,12 @@ NEAREST: Final = 128
 """How many pages' similarity is asked for; all others are taken to be as far as the last of them."""
 DATE_SLACK_MS: Final = 3 * 86_400_000
 """A page this long before or after a date that is named is still a candidate for it."""
-READINGS_MAX: Final = 32_768
-"""Pages kept read, about 1 KiB each."""
+READ_CHARS_MAX: Final = 16_000_000
+"""Pages are kept read up to this many characters: some 30,000 usual ones, and about twice as many bytes."""
+WORDS_ASKED_MAX: Final = 64
+"""Words of a question that are looked at, the first ones: a search for a whole document stays a search."""
+WORDS_READ_MAX: Final = 1_024
+"""Words of a page that are ranked by, the first ones; the engine's index has them all."""
 AUTHORS_MAX: Final = 128
 """Authors of an agent's pages that are looked for in questions: the most frequent ones."""
 OWNERS_MAX: Final = 8_192
@@ -83,6 +87,7 @@ class HybridSearch:
         self._lexicon = shared_lexicon()
         self._young: dict[int, _Reading] = {}
         self._old: dict[int, _Reading] = {}
+        self._young_chars = 0
         self._authors: dict[str, frozenset[str]] = {}
 
     def search(self, text: str, scope: Scope, first: int, last: int) -> list[tuple[str, float]]:
@@ -126,11 +131,11 @@ class HybridSearch:
 
     def _ranked(self, asked: str, named: frozenset[str], vector: list[float], scope: Scope) -> Ranked:
         lexicon = shared_lexicon()
-        words = np.array(list(dict.fromkeys(lexicon.indices(asked))), dtype=np.int32)
+        words = np.array(list(dict.fromkeys(lexicon.indices(asked)))[:WORDS_ASKED_MAX], dtype=np.int32)
         question = Question(words, days_named(asked))
         near = dict(self._source.nearest(vector, scope, NEAREST))
         farthest = min(near.values(), default=0.0) if len(near) == NEAREST else 0.0
-        terms = sorted(set(lexicon.terms(asked)))
+        terms = sorted(set(lexicon.stems(words)))
         seeds = dict.fromkeys(list(near)[:SEEDS])
         seeds.update(dict.fromkeys(point for point, _ in self._source.wording(terms, scope, SEEDS)))
         for window in windows(day for day in question.days if day.month):
@@ -179,22 +184,30 @@ class HybridSearch:
     def _read(self, point_ids: Sequence[int], lexicon: Lexicon) -> dict[int, _Reading]:
         """The pages that exist among these, from memory where they were read before."""
         if lexicon is not self._lexicon:  # the old one was full: its numbers mean nothing in the new one
-            self._young, self._old, self._lexicon = {}, {}, lexicon
+            self._young, self._old, self._young_chars, self._lexicon = {}, {}, 0, lexicon
         readings: dict[int, _Reading] = {}
         missing = []
         for point in point_ids:
-            reading = self._young.get(point) or self._old.get(point)
+            reading = self._young.get(point)
             if reading is None:
-                missing.append(point)
-            else:
-                readings[point] = self._young[point] = reading
+                reading = self._old.pop(point, None)
+                if reading is None:
+                    missing.append(point)
+                    continue
+                self._keep(point, reading)
+            readings[point] = reading
         if missing:
             for point, text in self._source.texts(missing).items():
-                readings[point] = self._young[point] = _reading(point, text, lexicon)
-        if len(self._young) > READINGS_MAX // 2:
-            # Two generations: what was not read in the last one is let go.
-            self._young, self._old = {}, self._young
+                readings[point] = reading = _reading(point, text, lexicon)
+                self._keep(point, reading)
         return readings
+
+    def _keep(self, point: int, reading: _Reading) -> None:
+        self._young[point] = reading
+        self._young_chars += len(reading.text)
+        if self._young_chars > READ_CHARS_MAX // 2:
+            # Two generations: what was not read in the last one is let go.
+            self._young, self._old, self._young_chars = {}, self._young, 0
 
     def _names(self, scope: Scope) -> frozenset[str]:
         found: set[str] = set()
@@ -216,7 +229,7 @@ def _reading(point: int, text: str, lexicon: Lexicon) -> _Reading:
         talk = point if stands_alone else (page["agent"], page.get("space", ""), page.get("session", ""))
         return _Reading(
             text=text,
-            words=np.array(lexicon.indices(page["text"]), dtype=np.int32),
+            words=np.array(lexicon.indices(page["text"])[:WORDS_READ_MAX], dtype=np.int32),
             talk=talk,
             ordinal=page["ordinal"],
             created_ms=page["created_ms"],

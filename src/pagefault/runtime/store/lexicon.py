@@ -36,6 +36,8 @@ ROWS_MAX: Final = 65_536
 """64 MiB of vectors; past it, the next to ask gets a new lexicon."""
 
 TEXTS_MAX: Final = 1_024
+TEXT_CHARS_MAX: Final = 4_096
+"""How many texts are remembered, and how long one may be for that."""
 PRODUCTS_A_CALL: Final = 4 * 65_536
 """Multiplications up to which OpenBLAS keeps to the calling thread.  Waking others costs more than they save
 here, and milliseconds on a machine that is busy (measured at load 9: 6 ms instead of 0.3)."""
@@ -78,15 +80,19 @@ class Lexicon:
         index = self._index
         found = [index[word] for word in split_words(text)]
         found = [number for number in found if number >= STOPS] or found
-        if len(self._texts) >= TEXTS_MAX:
-            self._texts.clear()
-        self._texts[text] = found
+        if len(text) <= TEXT_CHARS_MAX:
+            if len(self._texts) >= TEXTS_MAX:
+                self._texts.clear()
+            self._texts[text] = found
         return found
 
     def terms(self, text: str) -> list[int]:
         """The stems of a text's words as numbers that mean the same in every process, in order."""
-        indices = self.indices(text)
-        return self._terms[indices].tolist() if indices else []
+        return self.stems(self.indices(text))
+
+    def stems(self, indices: Sequence[int] | Indices) -> list[int]:
+        """The stems of words as :meth:`terms` gives them."""
+        return self._terms[indices].tolist() if len(indices) else []
 
     def vectors(self, indices: Sequence[int] | Indices) -> Vectors:
         """Word vectors, shape ``(n, 256)``; longer for words that say more."""
@@ -122,15 +128,26 @@ class Lexicon:
                 self._terms = np.concatenate([self._terms, np.zeros_like(self._terms)])
                 self._exact = np.concatenate([self._exact, np.zeros_like(self._exact)])
                 self._lengths = np.concatenate([self._lengths, np.ones_like(self._lengths)])
-            tokens = self._tokenizer.encode(word.removesuffix("'s"), add_special_tokens=False).ids
-            vector = self._table[tokens].sum(axis=0, dtype=np.float32)
+            exact = any(character.isdigit() for character in word)
+            base = word.removesuffix("'s")
+            hashed = zlib.crc32((base if exact else stem(base)).encode("utf-8", "surrogatepass"))
+            vector = self._at_random(hashed) if exact else self._of_tokens(base)
             self._vectors[number] = vector
             self._lengths[number] = float(np.sqrt(vector @ vector)) or 1.0
-            self._terms[number] = zlib.crc32(stem(word).encode("utf-8", "surrogatepass"))
-            self._exact[number] = any(character.isdigit() for character in word)
+            self._terms[number] = hashed
+            self._exact[number] = exact
             # Last: whoever sees the number, without the lock, finds its rows filled.
             self._index[word] = number
             return number
+
+    def _of_tokens(self, word: str) -> Vectors:
+        tokens = self._tokenizer.encode(word, add_special_tokens=False).ids
+        return np.asarray(self._table[tokens].sum(axis=0, dtype=np.float32))
+
+    def _at_random(self, hashed: int) -> Vectors:
+        """A vector that is near to no other: for words with digits, whose tokens would make all numbers alike."""
+        rows = len(self._table)
+        return np.asarray(self._table[hashed % rows] - self._table[hashed // rows % rows], dtype=np.float32)
 
 
 class _Index(dict[str, int]):
