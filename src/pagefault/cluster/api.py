@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import os
 import shutil
@@ -17,13 +18,14 @@ import structlog
 
 from pagefault.cluster import _ray
 from pagefault.cluster.remote_stores import RemoteStores
-from pagefault.cluster.router import ClusterRouter
+from pagefault.cluster.router import LOST, ClusterRouter
 from pagefault.cluster.scheduler.directory import check_placement
 from pagefault.cluster.scheduler_actor import SchedulerActor
 from pagefault.cluster.settings import SCHEDULER_NAME, Code, FleetSettings
 from pagefault.cluster.store_actor import StoreActor
+from pagefault.cluster.streams import read_agent, read_all
 from pagefault.cluster.wire import pack, unpack
-from pagefault.runtime.errors import ConfigError, InternalError, Overloaded, UsageError
+from pagefault.runtime.errors import ConfigError, InternalError, Overloaded, StaleEpoch, StoreUnavailable, UsageError
 from pagefault.runtime.functions.registry import Registry
 from pagefault.runtime.host.clock import SystemClock
 from pagefault.runtime.host.config import Agent
@@ -37,7 +39,6 @@ from pagefault.runtime.values import AgentId, Interrupt, InterruptId
 
 REGISTER_BATCH = 1000
 IDLE_POLL_S = 0.02
-READ_WAIT_S = 0.5
 START_TIMEOUT_S = 120.0
 LOST_RETRIES = 5
 IDLE_LOOKS = 2
@@ -130,15 +131,19 @@ class Cluster:
                     )
                 )
             scheduler = _ray.start_actor(SchedulerActor, settings, self._code, name=SCHEDULER_NAME, namespace=namespace)
-            async with asyncio.timeout(START_TIMEOUT_S):
-                for store in actors:
-                    await _ray.call_constructed(store, "ready")
+            stores, actors = actors, [scheduler, *actors]
+            try:
+                async with asyncio.timeout(START_TIMEOUT_S):
+                    for store in stores:
+                        await _ray.call_constructed(store, "ready")
+            except TimeoutError:
+                raise StoreUnavailable(f"the store actors did not start within {START_TIMEOUT_S:.0f} s") from None
         except BaseException:  # as in __aenter__
             for actor in actors:
                 _ray.end_actor(actor)
             raise
         router = ClusterRouter(settings, self._clock)
-        return _Running(workshop, RemoteStores(settings), router, scheduler, actors)
+        return _Running(workshop, RemoteStores(settings), router, scheduler, stores)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -234,54 +239,36 @@ class Cluster:
     async def answer(self, agent: AgentId | str, message: str | Interrupt, timeout_s: float = ASK_TIMEOUT_S) -> Answer:
         """Like :meth:`ask`, with how the chain ended; a failed chain does not raise."""
         router, interrupt, name = self._parts.router, self._interrupt(message), AgentId(agent)
-        for _ in range(LOST_RETRIES):
-            host = await router.locate(name)
-            try:
-                data = await _ray.call(await router.handle_of(name), "ask", name, pack(interrupt), timeout_s)
-            except _ray.ActorLost:
-                await router.lost(host)
-                continue
-            result = unpack(data)
-            if isinstance(result, Receipt):
-                check_receipt(agent, result)
-                result = handled_before(result)
-            if not isinstance(result, Answer):
-                raise InternalError(f"{host} answered a question with {type(result).__name__}")
-            return result
+        async with asyncio.timeout(timeout_s):  # here too: a host that cannot start would never answer
+            for _ in range(LOST_RETRIES):
+                host = await router.locate(name)
+                try:
+                    data = await _ray.call(await router.started(host), "ask", name, pack(interrupt), timeout_s)
+                except LOST:
+                    await router.lost(host)
+                    continue
+                except StaleEpoch:  # another host has the agent; the same interrupt is known there
+                    router.forget(name)
+                    continue
+                result = unpack(data)
+                if isinstance(result, Receipt):
+                    check_receipt(agent, result)
+                    result = handled_before(result)
+                if not isinstance(result, Answer):
+                    raise InternalError(f"{host} answered a question with {type(result).__name__}")
+                return result
         raise Overloaded(f"{agent}: its host was lost {LOST_RETRIES} times in a row")
 
     async def stream(self, agent: AgentId | str | None = None) -> AsyncIterator[Step]:
         """Steps as they happen, of one agent or of all.  See :meth:`Local.stream`."""
-        parts = self._parts
-        if agent is not None:
-            async for step in self._read(await parts.router.handle_of(AgentId(agent)), agent):
+        router = self._parts.router
+        if agent is None:
+            steps = read_all(router, self.hosts, lambda: self._running is not None)
+        else:
+            steps = read_agent(router, AgentId(agent), lambda: self._running is not None)
+        async with contextlib.aclosing(steps):
+            async for step in steps:
                 yield step
-            return
-        queue: asyncio.Queue[Step] = asyncio.Queue()
-        names = list(await self.hosts())
-        readers = [asyncio.create_task(self._gather(parts.router.actor(name), queue)) for name in names]
-        try:
-            while not all(reader.done() for reader in readers) or not queue.empty():
-                yield await queue.get()
-        finally:
-            for reader in readers:
-                reader.cancel()
-
-    async def _gather(self, handle: _ray.Handle, queue: asyncio.Queue[Step]) -> None:
-        async for step in self._read(handle, ""):
-            queue.put_nowait(step)
-
-    async def _read(self, handle: _ray.Handle, agent: str) -> AsyncIterator[Step]:
-        number = await _ray.call(handle, "open_stream", agent)
-        try:
-            while True:
-                steps, is_over = unpack(await _ray.call(handle, "read_stream", number, READ_WAIT_S))
-                for step in steps:
-                    yield step
-                if is_over:
-                    return
-        finally:
-            await _ray.call(handle, "close_stream", number)
 
     async def inspect(self, agent: AgentId | str) -> Inspection:
         """The agent's context, page by page.  See :meth:`Local.inspect`."""
@@ -316,11 +303,11 @@ class _Running:
         """Hosts first, so that they can save; then the scheduler and the stores."""
         await self.router.close()
         try:
-            await _ray.call(self.scheduler, "stop")
-            for store in self.stores:
-                await _ray.call(store, "stop")
-        except _ray.ActorLost:
-            log.warning("actor_gone", problem="an actor died before it was stopped; its journal is durable without it")
+            for actor in (self.scheduler, *self.stores):
+                try:
+                    await _ray.call(actor, "stop")
+                except _ray.ActorLost:  # the others are stopped all the same
+                    log.warning("actor_gone", problem="an actor died before it was stopped; what it had is durable")
         finally:
             for handle in (self.scheduler, *self.stores):
                 _ray.end_actor(handle)

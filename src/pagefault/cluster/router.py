@@ -12,7 +12,7 @@ import structlog
 from pagefault.cluster import _ray
 from pagefault.cluster.settings import SCHEDULER_NAME, FleetSettings
 from pagefault.cluster.wire import pack, unpack, unpack_error
-from pagefault.runtime.errors import InternalError, Overloaded, PagefaultError
+from pagefault.runtime.errors import InternalError, Overloaded, PagefaultError, StaleEpoch
 from pagefault.runtime.host.clock import Clock
 from pagefault.runtime.host.host import Host
 from pagefault.runtime.host.records import Receipt
@@ -22,9 +22,18 @@ from pagefault.runtime.values import AgentId, Interrupt
 BATCH_MAX = 200
 BATCHES_IN_FLIGHT = 2
 LOST_RETRIES = 5
+START_TIMEOUT_S = 120.0
 PLACES_MAX = 1_000_000
 
 log = structlog.get_logger(__name__)
+
+
+class HostLostError(Exception):
+    """The host went away before it answered."""
+
+
+LOST = (HostLostError, *_ray.ActorLost)
+"""A host is gone: report it with :meth:`ClusterRouter.lost`, and locate its agent again."""
 
 
 @dataclass(slots=True)
@@ -58,6 +67,7 @@ class ClusterRouter:
         self.host: Host | None = None
         self._places: dict[AgentId, str] = {}
         self._handles: dict[str, _ray.Handle] = {}
+        self._started: set[str] = set()
         self._outboxes: dict[str, Outbox] = {}
         self._asking: dict[AgentId, asyncio.Future[str]] = {}
         self._ask_task: asyncio.Task[None] | None = None
@@ -83,7 +93,7 @@ class ClusterRouter:
             asking, self._asking = self._asking, {}
             try:
                 names = await _ray.call(self.actor(SCHEDULER_NAME), "locate", list(asking))
-            except (PagefaultError, *_ray.ActorLost) as error:
+            except Exception as error:  # noqa: BLE001 - whoever asked must hear of it, or would wait for ever
                 self._handles.pop(SCHEDULER_NAME, None)
                 for future in asking.values():
                     if not future.done():
@@ -107,13 +117,39 @@ class ClusterRouter:
         return handle
 
     async def handle_of(self, agent: AgentId) -> _ray.Handle:
-        """The actor of the agent's host."""
-        return self.actor(await self.locate(agent))
+        """The actor of the agent's host, when that has started."""
+        return await self.started(await self.locate(agent))
+
+    async def started(self, name: str) -> _ray.Handle:
+        """A host's actor once it can take interrupts.
+
+        Raises ``Overloaded`` when it did not start in time (the cluster may not have the resources that it
+        asks for), and one of :data:`LOST`.
+        """
+        handle = self._handles.get(name) or _ray.find_actor(name, self._settings.namespace)
+        if handle is None:
+            raise HostLostError(name)
+        self._handles[name] = handle
+        if name not in self._started:
+            try:
+                async with asyncio.timeout(START_TIMEOUT_S):
+                    await _ray.call(handle, "ready")
+            except TimeoutError:
+                raise Overloaded(
+                    f"{name} did not start within {START_TIMEOUT_S:.0f} s: are the resources it asks for there?"
+                ) from None
+            self._started.add(name)
+        return handle
+
+    def forget(self, agent: AgentId) -> None:
+        """Ask the scheduler for this agent's place the next time."""
+        self._places.pop(agent, None)
 
     async def lost(self, host: str) -> None:
         """A host does not answer: forget it, and let the scheduler place its agents anew."""
         log.warning("host_lost", host=host)
         self._handles.pop(host, None)
+        self._started.discard(host)
         for agent in [agent for agent, name in self._places.items() if name == host]:
             del self._places[agent]
         await _ray.call(self.actor(SCHEDULER_NAME), "lost", host)
@@ -137,7 +173,10 @@ class ClusterRouter:
                 _ = self._spawn(self._send_batches(outbox))
             try:
                 return await parcel.receipt
-            except _HostLostError:
+            except HostLostError:
+                continue
+            except StaleEpoch:  # that host has lost the agent to another one
+                self.forget(agent)
                 continue
         raise Overloaded(f"{agent}: its host was lost {LOST_RETRIES} times in a row")
 
@@ -154,11 +193,11 @@ class ClusterRouter:
     async def _send_batch(self, host: str, batch: list[Parcel]) -> None:
         try:
             data = pack([[parcel.agent, parcel.interrupt] for parcel in batch])
-            answers = unpack(await _ray.call(self.actor(host), "deliver", data))
-        except (Overloaded, *_ray.ActorLost):
+            answers = unpack(await _ray.call(await self.started(host), "deliver", data))
+        except LOST:
             await self._lost_quietly(host)
             for parcel in batch:
-                _fail(parcel, _HostLostError(host))
+                _fail(parcel, HostLostError(host))
             return
         except Exception as error:  # noqa: BLE001 - whoever waits for these parcels must hear of it
             for parcel in batch:
@@ -195,13 +234,15 @@ class ClusterRouter:
 
     async def close(self) -> None:
         """Stop sending; what was committed is routed again when its sender is next activated."""
-        for task in list(self._tasks):
+        tasks = [*self._tasks, *([self._ask_task] if self._ask_task is not None else [])]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-
-class _HostLostError(Exception):
-    """The host went away before it answered."""
+        await asyncio.gather(*tasks, return_exceptions=True)
+        asking, self._asking = self._asking, {}
+        waiting: list[asyncio.Future[Any]] = list(asking.values())
+        waiting += [parcel.receipt for outbox in self._outboxes.values() for parcel in outbox.waiting]
+        for future in waiting:
+            future.cancel()
 
 
 def _fail(parcel: Parcel, error: BaseException) -> None:

@@ -23,12 +23,26 @@ def unpack(data: bytes) -> Any:
 
 
 def pack_error(error: BaseException) -> list[str]:
-    """An error as ``[name, text]``."""
-    return [type(error).__name__, str(error)]
+    """An error as ``[name, text]``, and for two kinds what else their readers need."""
+    packed = [type(error).__name__, str(error)]
+    if isinstance(error, errors.Overloaded):
+        packed.append(str(error.retry_after_ms))
+    elif isinstance(error, errors.AgentFailed):
+        packed.append(error.reason)
+    return packed
 
 
 def unpack_error(packed: list[str]) -> errors.PagefaultError:
-    """The error again; one that is not of our tree comes back as ``InternalError``."""
-    name, text = packed
+    """The error again.
+
+    A ``ConfigError`` comes back as the ``UsageError`` that it is, one that is not of our tree as ``InternalError``.
+    """
+    name, text, *more = packed
+    if name in ("ConfigError", "ContextTooSmall"):
+        return errors.UsageError(text)
+    if name == "Overloaded" and more:
+        return errors.Overloaded(text, int(more[0]))
+    if name == "AgentFailed" and more:
+        return errors.AgentFailed(text, more[0])
     cls = _ERRORS.get(name)
     return cls(text) if cls is not None else errors.InternalError(f"{name}: {text}")

@@ -1,0 +1,135 @@
+"""The router and the scheduler on a real Ray, where hosts are missing, stuck or lost; and one API for both fleets."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+import signal
+
+import pytest
+
+from pagefault.cluster import _ray
+from pagefault.cluster.api import Cluster
+from pagefault.cluster.router import ClusterRouter
+from pagefault.cluster.settings import FleetSettings
+from pagefault.runtime.errors import AgentFailed, Overloaded, UnknownAgent, UsageError
+from pagefault.runtime.host.clock import SystemClock
+from pagefault.runtime.host.config import Agent
+from pagefault.runtime.host.fleet import Fleet
+from pagefault.runtime.host.local import Local
+from pagefault.runtime.values import AgentId, Interrupt, InterruptId, InterruptKind, Priority
+
+ECHO = "scripted:tests.cluster.minds:echo"
+KILL = Interrupt(InterruptId("kill"), InterruptKind.KILL, Priority.KILL, "operator")
+
+
+def test_local_and_cluster_have_the_same_methods() -> None:
+    methods = [name for name, member in vars(Local).items() if inspect.isfunction(member) and not name.startswith("_")]
+    assert {"spawn", "spawn_many", "send", "ask", "answer", "stream", "inspect", "stop", "agents"} <= set(methods)
+    for name in [*methods, "__aenter__", "__aexit__"]:
+        local, cluster = getattr(Local, name), getattr(Cluster, name)
+        assert inspect.iscoroutinefunction(local) == inspect.iscoroutinefunction(cluster), name
+        assert inspect.isasyncgenfunction(local) == inspect.isasyncgenfunction(cluster), name
+        ours = inspect.signature(local)
+        theirs = inspect.signature(cluster)
+        shared = list(theirs.parameters.values())[: len(ours.parameters)]
+        assert shared == list(ours.parameters.values()), name
+        assert theirs.return_annotation == ours.return_annotation, name
+        extra = list(theirs.parameters.values())[len(ours.parameters) :]
+        assert all(parameter.default is not parameter.empty for parameter in extra), name
+    for name, method in vars(Fleet).items():
+        if inspect.isfunction(method) and not name.startswith("_"):
+            assert list(inspect.signature(method).parameters) == list(
+                inspect.signature(getattr(Local, name)).parameters
+            ), name
+
+
+async def test_both_say_that_they_are_not_open() -> None:
+    for fleet in (Local(), Cluster()):
+        for work in (fleet.agents(), fleet.send("a", "b"), fleet.ask("a", "b"), fleet.inspect("a"), fleet.idle()):
+            with pytest.raises(UsageError, match="not open"):
+                await work
+
+
+async def test_both_answer_alike_where_an_answer_cannot_be_had(ray_session: None) -> None:
+    for fleet in (Local(embedder="hash"), Cluster(embedder="hash", hosts=1)):
+        async with fleet:
+            with pytest.raises(UnknownAgent):
+                await fleet.ask("nobody", "hello")
+            with pytest.raises(UnknownAgent):
+                await fleet.inspect("nobody")
+            with pytest.raises(UsageError, match="message"):
+                await fleet.send("nobody", 5)  # type: ignore[arg-type]  # wrong on purpose
+            ref = await fleet.spawn(Agent("ada", model=ECHO))
+            assert await ref.ask("hello") == "heard hello"
+            await ref.send(KILL)
+            with pytest.raises(AgentFailed, match="killed") as caught:
+                await ref.ask("hello?")
+            assert caught.value.reason == "refused"
+
+
+async def test_a_host_that_cannot_start_keeps_nobody_else_waiting(ray_session: None) -> None:
+    async with Cluster(embedder="hash", hosts=1, resources={"unobtainium": 1}) as fleet:
+        stuck = await fleet.spawn(Agent("stuck", model=ECHO), placement="dedicated")
+        fine = await fleet.spawn(Agent("fine", model=ECHO))
+        with pytest.raises(TimeoutError):
+            await stuck.ask("hello", timeout_s=0.5)
+        assert await fine.ask("hello", timeout_s=60) == "heard hello"
+
+
+async def test_a_stream_of_all_agents_sees_hosts_that_start_later_and_ends_with_the_fleet(ray_session: None) -> None:
+    fleet = Cluster(embedder="hash", hosts=1)
+    async with fleet:
+        seen: list[str] = []
+        spoke = asyncio.Event()
+
+        async def watch() -> None:
+            async for step in fleet.stream():
+                seen.append(step.kind)
+                spoke.set()
+
+        watching = asyncio.create_task(watch())
+        ref = await fleet.spawn(Agent("ada", model=ECHO))
+        async with asyncio.timeout(60):
+            while not spoke.is_set():
+                await ref.ask("hello")
+    async with asyncio.timeout(20):
+        await watching
+    assert seen
+
+
+async def test_agents_of_a_lost_host_are_woken_and_a_fleet_stops_though_a_host_died(ray_session: None) -> None:
+    async with Cluster(embedder="hash", hosts=1) as fleet:
+        ada, bob = await fleet.spawn_many([Agent("ada", model=ECHO), Agent("bob", model=ECHO)])
+        await asyncio.gather(ada.ask("one"), bob.ask("one"))
+        before = (await fleet.hosts()).keys()
+        os.kill(await fleet.host_pid("ada"), signal.SIGKILL)
+        assert await ada.ask("two") == "heard two"
+        hosts = await fleet.hosts()
+        assert not before & hosts.keys()
+        assert list(hosts.values()) == [["ada", "bob"]], "bob was placed anew though nobody spoke to him"
+        os.kill(await fleet.host_pid("ada"), signal.SIGKILL)
+
+
+async def test_what_waits_for_a_place_is_told_when_there_is_no_scheduler(ray_session: None) -> None:
+    router = ClusterRouter(FleetSettings("nowhere", "", 1, 1, "sync", "hash"), SystemClock())
+    async with asyncio.timeout(20):
+        with pytest.raises(Overloaded, match="scheduler"):
+            await router.locate(AgentId("ada"))
+    await router.close()
+
+
+async def test_a_bug_of_the_scheduler_is_told_to_whoever_waits(
+    ray_session: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_: object) -> object:
+        raise RuntimeError("on purpose")
+
+    router = ClusterRouter(FleetSettings("nowhere", "", 1, 1, "sync", "hash"), SystemClock())
+    monkeypatch.setattr(router, "actor", lambda _: None)
+    monkeypatch.setattr(_ray, "call", broken)
+    async with asyncio.timeout(20):
+        with pytest.raises(Overloaded, match="on purpose"):
+            await router.locate(AgentId("ada"))
+    await router.close()
