@@ -90,4 +90,4 @@ def test_the_first_wrong_field_is_named(fields: dict[str, object], problem: str)
 )
 def test_what_cannot_work_is_refused(fields: dict[str, object], problem: str) -> None:
     with pytest.raises(ConfigError, match=problem):
-        Agent("ada", **fields).definition()  # type: ignore[arg-type]  # wrong on purpose
+        Agent("ada", **fields).definition()
