@@ -199,6 +199,14 @@ def test_paging_reaches_every_result_once(village: EdgeArchive, mode: str) -> No
     assert len(set(whole)) == len(whole)
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_paging_reaches_equals_once_too(archive: EdgeArchive, mode: str) -> None:
+    archive.upsert([stored(number, "wool and wax", session=f"s{number}") for number in range(300)])
+    pages = [archive.search(TENANT, ANN, query("wool", mode=mode, offset=at, limit=29)) for at in range(0, 301, 29)]
+    found = [number for part in pages for number in ids(part)]
+    assert len(found) == len(set(found)) == 300
+
+
 def test_an_empty_text_lists_oldest_first(village: EdgeArchive) -> None:
     result = village.search(TENANT, ANN, query(" ", offset=2, limit=3))
     assert (ids(result), result.total) == (["p2", "p3", "p4"], len(talk()))

@@ -201,7 +201,7 @@ class EdgeArchive:
             if query.mode == "hybrid":
                 return _results(self._hybrid.search(query.text, scope, first, last), self._shard.count(scope))
             if query.mode == "dense":
-                ranked = self._shard.nearest(self._hybrid.vector(query.text, scope), scope, last)[first:]
+                ranked = self._hybrid.nearest(query.text, scope, first, last)
                 return _results(self._with_texts(ranked), self._shard.count(scope))
             if query.mode == "words":
                 terms = sorted(set(shared_lexicon().terms(query.text)[:TERMS_ASKED_MAX]))

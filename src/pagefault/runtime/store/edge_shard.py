@@ -25,6 +25,8 @@ BM25_B: Final = 0.75
 BM25_LENGTH: Final = 14.0
 """The usual number of words of a page, stop words left out.  A constant, so that a page's vector never has
 to be written again because others came."""
+SCORE_DIGITS: Final = 5
+"""The engine adds up in no fixed order: further digits vary, and with them the order of equals."""
 SCAN: Final = 1_000
 """Pages taken at a time when all of a scope are read."""
 
@@ -94,7 +96,8 @@ class EdgeShard:
             limit=limit, query=query, filter=_filter(scope), params=parameters, with_payload=False, with_vector=False
         )
         with self._engine() as shard:
-            return [(_number(point.id), point.score) for point in shard.query(request)]
+            found = [(_number(point.id), round(point.score, SCORE_DIGITS)) for point in shard.query(request)]
+        return sorted(found, key=lambda pair: (-pair[1], pair[0]))
 
     def at_ordinals(self, ordinals: Collection[int], scope: Scope) -> list[int]:
         """The ids of the pages with these ordinals."""

@@ -29,6 +29,8 @@ NEAREST: Final = 128
 """How many pages' similarity is asked for; all others are taken to be as far as the last of them."""
 DATE_SLACK_MS: Final = 3 * 86_400_000
 """A page this long before or after a date that is named is still a candidate for it."""
+EQUALS_MAX: Final = 4_096
+"""Pages of one similarity that paging keeps apart; among more, some may come twice and others not."""
 READ_CHARS_MAX: Final = 16_000_000
 """Pages are kept read up to this many characters: some 30,000 usual ones, and about twice as many bytes."""
 WORDS_ASKED_MAX: Final = 64
@@ -48,10 +50,10 @@ class CandidateSource(Protocol):
     """What hybrid search needs of an engine."""
 
     def nearest(self, vector: Sequence[float], scope: Scope, limit: int) -> Ranked:
-        """The pages most similar to a vector."""
+        """The pages most similar to a vector; of equals at the limit, any."""
 
     def wording(self, terms: Sequence[int], scope: Scope, limit: int) -> Ranked:
-        """The pages that hold any of the terms, by BM25."""
+        """The pages that hold any of the terms, by BM25; of equals at the limit, any."""
 
     def at_ordinals(self, ordinals: Collection[int], scope: Scope) -> list[int]:
         """The ids of the pages with these ordinals."""
@@ -100,18 +102,19 @@ class HybridSearch:
         vector = self._vector(asked)
         ranked = self._ranked(asked, named, vector, scope)
         if last > len(ranked):
-            # As many more as there are results, because the source may name each of them again.
+            # As many more as there are results, because each of them may be named again.
             among = {point for point, _ in ranked}
-            further = self._source.nearest(vector, scope, last + len(ranked))
+            further = self._nearest(vector, scope, last + len(ranked))
             lowest = min((value for _, value in ranked), default=0.0)
             ranked += [(point, lowest - 1.0 + value) for point, value in further if point not in among]
         wanted = ranked[first:last]
         readings = self._read([point for point, _ in wanted], shared_lexicon())
         return [(readings[point].text, value) for point, value in wanted if point in readings]
 
-    def vector(self, text: str, scope: Scope) -> list[float]:
-        """Where a question is in the space of meaning, the names of authors left out."""
-        return self._vector(_without_names(text, self._names(scope))[0])
+    def nearest(self, text: str, scope: Scope, first: int, last: int) -> Ranked:
+        """Results ``first`` to before ``last`` by meaning alone, the names of authors left out."""
+        vector = self._vector(_without_names(text, self._names(scope))[0])
+        return self._nearest(vector, scope, last)[first:last]
 
     def forget(self, point_ids: Iterable[int]) -> None:
         """These pages were written or deleted."""
@@ -125,6 +128,20 @@ class HybridSearch:
         if authors is not None and author not in authors and len(authors) < AUTHORS_MAX:
             self._authors[owner] = authors | {author}
 
+    def _nearest(self, vector: list[float], scope: Scope, last: int) -> Ranked:
+        """All pages by similarity, at least the first ``last`` of them in an order that paging can rely on.
+
+        Which of equals a source names depends on its limit, so it is asked until those at the end of its
+        answer are no longer among the results.
+        """
+        limit = NEAREST
+        while True:
+            found = self._source.nearest(vector, scope, limit)
+            settled = len(found) > last and (found[last - 1][1] > found[-1][1] or limit >= last + EQUALS_MAX)
+            if len(found) < limit or settled:
+                return found
+            limit *= 2
+
     def _vector(self, asked: str) -> list[float]:
         vector: list[float] = self._embedder.embed([asked])[0].tolist()
         return vector
@@ -137,7 +154,7 @@ class HybridSearch:
         farthest = min(near.values(), default=0.0) if len(near) == NEAREST else 0.0
         terms = sorted(set(lexicon.stems(words)))
         seeds = dict.fromkeys(list(near)[:SEEDS])
-        seeds.update(dict.fromkeys(point for point, _ in self._source.wording(terms, scope, SEEDS)))
+        seeds.update(dict.fromkeys(point for point, _ in self._source.wording(terms, scope, 2 * SEEDS)[:SEEDS]))
         for window in windows(day for day in question.days if day.month):
             dated = scope.between(window.start_ms - DATE_SLACK_MS, window.end_ms + DATE_SLACK_MS)
             found = self._source.nearest(vector, dated, SEEDS)
