@@ -5,6 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+import qdrant_edge as qdrant
+
+from pagefault.runtime.store.edge import EdgeArchive
+from pagefault.runtime.store.hybrid import HybridSearch
 from pagefault.runtime.store.protocols import FoundPages, StoredPage
 from pagefault.runtime.values import AgentId, ArchiveQuery, Page, PageId, PageKind
 
@@ -71,3 +75,10 @@ def talk(agent: AgentId = ANN) -> list[StoredPage]:
         )
         for number, (session, (month, day), author, text) in enumerate(TALK)
     ]
+
+
+def empty(archive: EdgeArchive) -> None:
+    """Take everything out, so that the next test can have the archive: making one takes a second on a busy disk."""
+    with archive._shard._engine() as shard:
+        shard.update(qdrant.UpdateOperation.delete_points_by_filter(qdrant.Filter()))
+    archive._hybrid = HybridSearch(archive._shard, archive._embedder)  # the old one remembers what it read

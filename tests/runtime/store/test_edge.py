@@ -24,7 +24,7 @@ from pagefault.runtime.store.embed import HashEmbedder, WordLlamaEmbedder
 from pagefault.runtime.store.points import KIND_CODES
 from pagefault.runtime.store.protocols import StoredPage, Vectors
 from pagefault.runtime.values import AgentId, FunctionCall, Page, PageId, PageKind
-from tests.runtime.store.helpers import ANN, BOB, TENANT, at_ms, ids, page, query, stored, talk
+from tests.runtime.store.helpers import ANN, BOB, TENANT, at_ms, empty, ids, page, query, stored, talk
 
 MODES = ("hybrid", "dense", "words", "substring")
 
@@ -34,11 +34,17 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "archive"
 
 
-@pytest.fixture
-def archive(folder: Path) -> Iterator[EdgeArchive]:
-    opened = EdgeArchive(folder, HashEmbedder())
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EdgeArchive]:
+    opened = EdgeArchive(tmp_path_factory.mktemp("shared") / "archive", HashEmbedder())
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def archive(shared: EdgeArchive) -> Iterator[EdgeArchive]:
+    yield shared
+    empty(shared)
 
 
 @pytest.fixture(scope="module")
@@ -365,9 +371,11 @@ def test_another_embedder_is_refused(folder: Path) -> None:
     EdgeArchive(folder, HashEmbedder()).close()
 
 
-def test_a_second_opener_is_refused(archive: EdgeArchive, folder: Path) -> None:
+def test_a_second_opener_is_refused(folder: Path) -> None:
+    first = EdgeArchive(folder, HashEmbedder())
     with pytest.raises(StoreUnavailable, match=f"this store is open in process {os.getpid()}"):
         EdgeArchive(folder, HashEmbedder())
+    first.close()
 
 
 def test_what_is_no_archive_is_left_alone(folder: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from pagefault.runtime.store.gateway import AgentMemory, MemoryGateway
 from pagefault.runtime.store.points import PRIVATE_SPACES
 from pagefault.runtime.store.protocols import Found, FoundPages, StoredPage
 from pagefault.runtime.values import AgentId, ArchiveQuery, Page, PageId, SearchResult
-from tests.runtime.store.helpers import ANN, BOB, TENANT, page, query, stored
+from tests.runtime.store.helpers import ANN, BOB, TENANT, empty, page, query, stored
 
 
 class Watched(EdgeArchive):
@@ -53,11 +54,18 @@ class Watched(EdgeArchive):
         return super().get(tenant, agent, page_ids) if self.lie is None else [self.lie]
 
 
-@pytest.fixture
-def archive(tmp_path: Path) -> Iterator[Watched]:
-    opened = Watched(tmp_path / "archive")
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    opened = Watched(tmp_path_factory.mktemp("shared") / "archive")
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def archive(shared: Watched) -> Iterator[Watched]:
+    yield shared
+    empty(shared)
+    shared.writes, shared.failure, shared.lie = [], None, None
 
 
 @pytest.fixture
@@ -235,15 +243,20 @@ AGENTS = [
 
 
 class Memories(RuleBasedStateMachine):
-    """Agents of two tenants store, forget and search as they like; a dictionary says what they may see."""
+    """Agents of two tenants store, forget and search as they like; a dictionary says what they may see.
 
-    folder: Path
+    All runs share one archive, each with tenants of its own: what one leaves behind must not show in another.
+    """
+
+    archive: EdgeArchive
+    runs = itertools.count()
 
     @initialize()
     def open(self) -> None:
-        self.archive = Watched(self.folder / str(len(list(self.folder.iterdir()))))
+        run = next(self.runs)
+        self.agents = [(f"{tenant} {run}", agent, shared) for tenant, agent, shared in AGENTS]
         self.gateway = MemoryGateway(self.archive, batch_pages=7)
-        self.memories = [self.gateway.memory(*who) for who in AGENTS]
+        self.memories = [self.gateway.memory(*who) for who in self.agents]
         self.model: dict[tuple[int, PageId], StoredPage] = {}
         self.seq = 0
 
@@ -255,7 +268,7 @@ class Memories(RuleBasedStateMachine):
         stale=st.booleans(),
     )
     def store(self, who: int, number: int, space: str, text: list[str], stale: bool) -> None:
-        tenant, agent, shared = AGENTS[who]
+        tenant, agent, shared = self.agents[who]
         new = page(number, " ".join(text), space=space)
         self.seq += 1
         seq = self.seq - 3 if stale else self.seq
@@ -285,7 +298,7 @@ class Memories(RuleBasedStateMachine):
         after_ms=st.none() | st.just(page(3, "").created_ms),
     )
     def search(self, who: int, asked: str, mode: str, spaces: set[str], after_ms: int | None) -> None:
-        tenant, agent, shared = AGENTS[who]
+        tenant, agent, shared = self.agents[who]
         wanted = query(asked, mode=mode, spaces=tuple(sorted(spaces)), limit=100, after_ms=after_ms)
         if not spaces <= {"recall", "archival", *shared}:
             with pytest.raises(UnknownName):
@@ -327,13 +340,11 @@ class Memories(RuleBasedStateMachine):
     def the_queue_is_bounded(self) -> None:
         assert 0 <= self.gateway.pending_pages < 7
 
-    def teardown(self) -> None:
-        self.archive.close()
 
-
-def test_agents_against_a_naive_model(tmp_path: Path) -> None:
+def test_agents_against_a_naive_model(archive: Watched) -> None:
     class Here(Memories):
-        folder = tmp_path
+        pass
 
+    Here.archive = archive
     Here.TestCase.settings = settings(max_examples=25, stateful_step_count=40)
     Here.TestCase().runTest()
