@@ -261,3 +261,158 @@ def test_a_duplicate_is_answered_with_the_page_that_it_became() -> None:
     assert isinstance(again, fx.Accept)
     assert again.page_id == "p1"
     assert not again.under_way
+
+
+def test_a_killed_agent_holds_no_timers_and_no_parked_chains() -> None:
+    desk = Desk()
+    desk.send(message("asks"))
+    desk.replies(
+        call("set_timer", minutes=5, message="ring"), call("call_agent", agent="b", message="?", timeout_seconds=60)
+    )
+    assert desk.agent.timers
+    assert desk.agent.parked
+    desk.send(message("kill", priority=Priority.KILL, kind=InterruptKind.KILL))
+    assert desk.phase() is Phase.STOPPED
+    assert not desk.agent.timers
+    assert ("iasks", "killed") in desk.ended()
+
+
+def test_only_the_first_answer_counts() -> None:
+    desk = Desk()
+    desk.send(message("asks"))
+    desk.replies(call("call_agent", agent="b", message="?", timeout_seconds=60))
+    asked = desk.of(fx.Send)[-1].interrupt
+    desk.send(message("busy", priority=Priority.OPERATOR))
+    for number, text in enumerate(("the first", "the second")):
+        answer = {"kind": InterruptKind.REPLY, "in_reply_to": asked.id, "sender": "b"}
+        desk.send(message(f"r{number}", text, Priority.REPLY, **answer))
+    desk.settle()
+    texts = [shown.page.text for shown in desk.agent.context.pages()]
+    assert any("the first" in text for text in texts)
+    assert not any("the second" in text for text in texts)
+    assert [effect.cause for effect in desk.notices("late")] == ["ir1"]
+
+
+def test_who_asked_is_told_that_the_answer_failed_and_how_far_it_has_come() -> None:
+    desk = Desk()
+    desk.send(message("asked", wants_reply=True, hops=3, sender="b"))
+    desk.feed(ev.ModelFailed(desk.tick(), desk.call_id, "unavailable", "the server is down"))
+    (sent,) = desk.of(fx.Send)
+    assert (sent.to, sent.interrupt.failed, sent.interrupt.hops) == ("b", True, 4)
+    assert "the server is down" in sent.interrupt.text
+    desk.send(message("again", wants_reply=True, sender="b"))
+    desk.replies(call("send_message", message="well"))
+    desk.settle()
+    assert not desk.of(fx.Send)[-1].interrupt.failed
+
+
+def test_a_cancelled_flush_leaves_nothing_under_way() -> None:
+    desk = Desk(definition(write_back="summarize"))
+    for number in range(100):
+        desk.send(message(number, "words and more words " * 8))
+        if desk.agent.outstanding is not None and desk.agent.outstanding.kind == "summary":
+            break
+        desk.settle()
+    desk.send(message("stop", priority=Priority.OPERATOR, kind=InterruptKind.CANCEL))
+    desk.feed(ev.SummaryReady(desk.tick(), desk.call_id, "too late"))
+    assert desk.agent.flush is None
+    assert desk.agent.context.summary == ""
+    desk.send(message("next"))
+    desk.settle()
+    assert desk.ended()[-1] == ("inext", "yielded")
+    assert desk.agent.context.summary == "Things were said."
+    first = desk.agent.context.summary_pages
+    for number in range(200, 300):
+        desk.send(message(number, "words and more words " * 8))
+        desk.settle()
+    assert desk.agent.context.summary_pages > first
+    assert desk.agent.context.summary_pages <= desk.agent.statistics.evictions
+    assert desk.agent.statistics.summaries >= 3
+    evicted = desk.agent.statistics.evictions
+    assert desk.agent.context.summary_pages > evicted // 2
+
+
+def test_a_flush_takes_more_when_too_much_was_to_be_left_alone() -> None:
+    desk = Desk(definition(keep_last_pages=500))
+    for number in range(80):
+        desk.send(message(number, "words and more words " * 8))
+        desk.settle()
+    assert desk.agent.statistics.flushes >= 1
+    assert {outcome for _, outcome in desk.ended()} == {"yielded"}
+
+
+def test_the_message_that_a_long_chain_is_about_stays() -> None:
+    desk = Desk(definition(chain=ChainSettings(steps_max=60)))
+    desk.send(message("task", "the task at hand"))
+    for _ in range(40):
+        desk.replies(call("weigh", True, thing="x"))
+        desk.returns("heavy " * 60)
+    assert desk.agent.statistics.flushes >= 1
+    assert any("the task at hand" in shown.page.text for shown in desk.agent.context.pages())
+
+
+def test_a_page_that_is_smaller_than_its_handle_leaves_none() -> None:
+    desk = Desk()
+    desk.send(message("short", "x"))
+    desk.settle()
+    (page_id,) = desk.agent.context.entries
+    desk.send(message("out", "go on"))
+    desk.replies(call("page_out", page_id=page_id))
+    assert page_id not in desk.agent.context.entries
+    assert page_id in desk.agent.evicted
+
+
+def with_timer(at_ms: int, **fields: Any) -> Desk:
+    desk = Desk(**fields)
+    desk.agent.timers = {"t": Timer(at_ms, "ring")}
+    return desk
+
+
+def test_a_timer_goes_off_when_it_is_due_and_not_while_paused() -> None:
+    desk = with_timer(2_000_000)
+    desk.feed(ev.ClockAdvanced(1_999_999))
+    assert desk.phase() is Phase.IDLE
+    desk.agent.paused_until_ms = 2_000_500
+    desk.feed(ev.ClockAdvanced(2_000_000))
+    assert desk.phase() is Phase.IDLE
+    assert len(desk.agent.mailbox) == 0
+    desk.feed(ev.ClockAdvanced(2_000_500))
+    assert desk.phase() is Phase.THINKING
+    punctual = with_timer(2_000_000)
+    punctual.feed(ev.ClockAdvanced(2_000_000))
+    assert punctual.phase() is Phase.THINKING
+    assert not punctual.agent.timers
+
+
+def test_a_timer_that_finds_the_mailbox_full_tries_again_later() -> None:
+    desk = with_timer(2_000_000, made=definition(mailbox=MailboxSettings(interrupts_max=1, retry_after_ms=700)))
+    desk.send(message("runs"))
+    desk.send(message("waits"))
+    desk.feed(ev.ClockAdvanced(2_000_000))
+    assert desk.of(fx.SetTimer)[-1].at_ms == 2_000_700
+    desk.now_ms = 2_000_000
+    desk.settle()
+    desk.feed(ev.ClockAdvanced(2_000_700))
+    assert desk.phase() is Phase.THINKING
+
+
+def test_an_answer_that_does_not_come_in_time_fails_at_its_deadline() -> None:
+    desk = Desk()
+    desk.send(message("asks"))
+    desk.replies(call("call_agent", agent="b", message="?", timeout_seconds=60))
+    deadline_ms = desk.of(fx.SetTimer)[-1].at_ms
+    desk.feed(ev.ClockAdvanced(deadline_ms - 1))
+    assert desk.phase() is Phase.AWAITING_REPLY
+    desk.feed(ev.ClockAdvanced(deadline_ms))
+    assert desk.phase() is Phase.THINKING
+
+
+def test_whoever_was_replaced_is_told_and_what_is_too_large_is_not_asked_for_again() -> None:
+    desk = Desk()
+    desk.send(message("runs"))
+    desk.send(message("old", coalesce="k"))
+    desk.send(message("new", coalesce="k"))
+    assert ("iold", "coalesced") in desk.ended()
+    desk.send(message("large", "x" * 13_000))
+    assert desk.of(fx.Reject)[-1].retry_after_ms == 0
+    assert revived(desk).agent.epoch == 2
