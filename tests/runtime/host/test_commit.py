@@ -16,6 +16,7 @@ from pagefault.runtime.host import commit
 from pagefault.runtime.host.config import Agent
 from pagefault.runtime.host.records import CODEC, UNSENT
 from pagefault.runtime.kernel import effects as fx
+from pagefault.runtime.kernel.pages import Entry
 from pagefault.runtime.models.scripted import Reply, call, nothing, say
 from pagefault.runtime.models.view import View
 from pagefault.runtime.store.protocols import Append
@@ -334,4 +335,71 @@ async def test_two_who_wait_for_one_answer_both_get_it_and_one_may_leave(tmp_pat
     assert (await two).text == (await three).text == "heard x"
     assert not fleet.host.listeners._answers
     assert not fleet.host.listeners._said
+    await closed(fleet)
+
+
+async def test_nothing_goes_out_whose_record_did_not_become_durable(tmp_path: Path) -> None:
+    stores = SlowStores(tmp_path)
+    fleet = Fleet(tmp_path, sender, stores=stores)
+    await fleet.spawn(Agent("ada", functions=("all",)))
+    await fleet.spawn(Agent("bob", functions=("all",)))
+    sent: list[str] = []
+    route = fleet.router.route
+
+    def spied(sender: AgentId, to: AgentId, interrupt: Interrupt) -> asyncio.Task[None]:
+        sent.append(interrupt.text)
+        return route(sender, to, interrupt)
+
+    fleet.router.route = spied  # type: ignore[method-assign]  # a spy
+    frame = await fleet.host.frame(ADA)
+    stores.gate.clear()
+    asking = asyncio.ensure_future(fleet.answer(ADA, message("psst")))
+    await until(lambda: frame.state.statistics.steps == 1)
+    stores.failure = StoreUnavailable("the disk is full")
+    stores.gate.set()
+    with pytest.raises(StoreUnavailable):
+        await asking
+    await until(lambda: fleet.host.is_idle and fleet.router.is_idle)
+    assert sent == []
+    stores.failure = None
+    await closed(fleet)
+
+
+async def test_a_snapshot_stands_for_what_is_archived_and_committed_and_for_nothing_else(tmp_path: Path) -> None:
+    stores = SlowStores(tmp_path)
+    fleet = Fleet(tmp_path, stores=stores)
+    await fleet.spawn(Agent("ada", snapshot_steps=1))
+    order: list[str] = []
+    missing: list[int] = []
+    uncommitted: list[int] = []
+    receipts: list[asyncio.Future[object]] = []
+    append = stores.append
+
+    async def flush() -> None:
+        order.append("flush")
+        if not receipts:  # something enters while the archive is written
+            frame = fleet.host.frames[ADA]
+            receipts.append(asyncio.ensure_future(fleet.host.deliver(ADA, message("meanwhile", key="meanwhile"))))
+            await until(lambda: not frame.is_committed)
+
+    async def watched(group: Sequence[Append]) -> list[Exception | None]:
+        for item in group:
+            if item.snapshot is not None:
+                order.append("snapshot")
+                entries = cast("dict[str, list[Entry]]", CODEC.decode(item.snapshot))["entries"]
+                stored = {(ADA, shown.page.id) for shown in entries if shown.stored}
+                assert stored
+                missing.append(len(stored - stores.pages.keys()))
+                uncommitted.append(len(fleet.host.frames[ADA]._records))
+        return await append(group)
+
+    stores.flush = flush  # type: ignore[method-assign]  # the archive is slow
+    stores.append = watched  # type: ignore[method-assign]  # a look at what is written
+    await fleet.answer(ADA, message("one"))
+    await until(lambda: fleet.host.is_idle and "snapshot" in order)
+    await fleet.host.committer.settled()
+    await asyncio.gather(*receipts)
+    assert order[0] == "flush"
+    assert set(missing) == {0}, "every page that a snapshot knows of is in the archive"
+    assert set(uncommitted) == {0}, "what is not committed is not in a snapshot"
     await closed(fleet)
