@@ -53,30 +53,35 @@ def answer_at_once(_: ModelRequest) -> Reply:
     return say("I will remember that and come back to it tomorrow.")
 
 
+def messages_for(agents: list[AgentId], chance: random.Random, numbers: itertools.count[int]) -> list[Interrupt]:
+    """One interrupt an agent, made before the clock runs: writing them is the benchmark's work, not a step's."""
+    return [
+        Interrupt(InterruptId(f"b{next(numbers)}"), InterruptKind.MESSAGE, Priority.USER, "user", text_of(chance))
+        for _ in agents
+    ]
+
+
 async def fill(fleet: Local, agents: list[AgentId], chance: random.Random, numbers: itertools.count[int]) -> None:
     """Fill every context to its budget, so that each step measured pages."""
     while True:
-        await one_round(fleet, agents, chance, numbers)
+        await one_round(fleet, agents, messages_for(agents, chance, numbers))
         inspection = await fleet.inspect(agents[0])
         if inspection.statistics["flushes"] >= 2:
             return
 
 
-async def one_round(fleet: Local, agents: list[AgentId], chance: random.Random, numbers: itertools.count[int]) -> None:
+async def one_round(fleet: Local, agents: list[AgentId], interrupts: list[Interrupt]) -> None:
     """Every agent takes one step, all at once."""
 
-    async def one(agent: AgentId) -> None:
-        interrupt = Interrupt(
-            InterruptId(f"b{next(numbers)}"), InterruptKind.MESSAGE, Priority.USER, "user", text_of(chance)
-        )
+    async def one(agent: AgentId, interrupt: Interrupt) -> None:
         answer = await fleet.answer(agent, interrupt)
         assert answer.outcome == "yielded", answer
         assert answer.text, "a step said nothing"
 
-    await asyncio.gather(*(one(agent) for agent in agents))
+    await asyncio.gather(*(one(agent, interrupt) for agent, interrupt in zip(agents, interrupts, strict=True)))
 
 
-def langgraph_step(folder: Path, chance: random.Random) -> Callable[[], None]:
+def langgraph_step(folder: Path, chance: random.Random) -> Callable[[str], None]:
     """One invocation of the graph that a user would write instead."""
 
     def node(state: MessagesState) -> dict[str, Any]:
@@ -94,8 +99,8 @@ def langgraph_step(folder: Path, chance: random.Random) -> Callable[[], None]:
     config: Any = {"configurable": {"thread_id": "1"}}
     graph.update_state(config, {"messages": [HumanMessage(text_of(chance)) for _ in range(MESSAGES)]})
 
-    def step() -> None:
-        graph.invoke({"messages": [HumanMessage(text_of(chance))]}, config)
+    def step(text: str) -> None:
+        graph.invoke({"messages": [HumanMessage(text)]}, config)
 
     return step
 
@@ -124,14 +129,15 @@ async def measure(options: Options) -> dict[str, Any]:
             ]
             agents = [ref.id for ref in await fleet.spawn_many(made)]
             await fill(fleet, agents, chance, numbers)
-            other()
+            other(text_of(chance))
             for _ in range(rounds):
+                interrupts, text = messages_for(agents, chance, numbers), text_of(chance)
                 wall, cpu = time.perf_counter(), time.process_time()
-                await one_round(fleet, agents, chance, numbers)
+                await one_round(fleet, agents, interrupts)
                 ours.append((time.process_time() - cpu) / AGENTS * 1e6)
                 walls.append((time.perf_counter() - wall) / AGENTS * 1e6)
                 cpu = time.process_time()
-                other()
+                other(text)
                 theirs.append((time.process_time() - cpu) * 1e6)
             tokens = [(await fleet.inspect(agent)).tokens for agent in agents]
     p50 = statistics.median(ours)
