@@ -65,6 +65,7 @@ class Capability(StrEnum):
     SIZE_AWARE = "size-aware"
     NEEDS_IMPORTANCE = "needs-importance"
     NEEDS_TEXT = "needs-text"
+    NEEDS_EMBEDDINGS = "needs-embeddings"
     NEEDS_FUTURE = "needs-future"
     RANDOMISED = "randomised"
 
@@ -81,7 +82,8 @@ class EvictionPolicy(Protocol):
     def on_remove(self, page_id: str, evicted: bool) -> None: ...
     def victims(self, tokens_needed: int, protected: Collection[str], turn: int) -> Sequence[str]:
         """Resident, unprotected page ids whose tokens sum to at least ``tokens_needed``, first to leave
-        first; all unprotected pages when they do not suffice.  A peek: the deed is ``on_remove``."""
+        first; all unprotected pages when they do not suffice.  Asked again at once it answers the same: hands
+        and bits may move, but the deed is ``on_remove``, and a page that was named may yet stay."""
 
     def explain(self, page_id: str, turn: int) -> str: ...  # one line: why it stays or goes
     def dump(self) -> State: ...
