@@ -29,15 +29,22 @@ from pagefault.runtime.errors import ConfigError, InternalError, Overloaded, Sta
 from pagefault.runtime.functions.registry import Registry
 from pagefault.runtime.host.clock import SystemClock
 from pagefault.runtime.host.config import Agent
-from pagefault.runtime.host.fleet import ASK_TIMEOUT_S, AgentRef, as_interrupt, check_receipt, handled_before, text_of
-from pagefault.runtime.host.records import Answer, Inspection, Receipt, Step, encode_definition
+from pagefault.runtime.host.fleet import (
+    ASK_TIMEOUT_S,
+    AgentRef,
+    as_interrupt,
+    check_receipt,
+    handled_before,
+    register_all,
+    text_of,
+)
+from pagefault.runtime.host.records import Answer, Inspection, Receipt, Step
 from pagefault.runtime.host.workshop import Workshop
 from pagefault.runtime.models.registry import make_processor
 from pagefault.runtime.models.scripted import mind
 from pagefault.runtime.models.tokens import BpeTokenCounter
 from pagefault.runtime.values import AgentId, Interrupt, InterruptId
 
-REGISTER_BATCH = 1000
 IDLE_POLL_S = 0.02
 START_TIMEOUT_S = 120.0
 LOST_RETRIES = 5
@@ -187,19 +194,7 @@ class Cluster:
         """Make many agents; none takes a frame or a process before it is spoken to."""
         parts = self._parts
         wish = self._placement if placement is None else check_placement(placement)
-        refs = []
-        tried: set[bytes] = set()
-        batch: list[tuple[AgentId, bytes]] = []
-        for agent in agents:
-            definition = agent.definition()
-            data = encode_definition(definition)
-            if data not in tried:
-                parts.workshop.try_out(definition)
-                tried.add(data)
-            batch.append((definition.id, data))
-            refs.append(AgentRef(self, definition.id))
-        for start in range(0, len(batch), REGISTER_BATCH):
-            await parts.remote.register(batch[start : start + REGISTER_BATCH])
+        refs = await register_all(self, agents, parts.workshop.try_out, parts.remote.register)
         if wish == "dedicated":
             await _ray.call(parts.scheduler, "wish", [ref.id for ref in refs], wish, self._resources)
         return refs

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pagefault.runtime.kernel import effects as fx
 from pagefault.runtime.kernel import events as ev
 from pagefault.runtime.kernel.settings import ChainSettings
@@ -131,6 +133,21 @@ def test_hits_show_true_totals_and_count_as_hits_or_faults() -> None:
     assert (statistics.page_hits, statistics.page_faults) == (1, 1)
     result = list(desk.agent.context.pages())[-1].page
     assert result.refs == ("p1", "p77")
+
+
+def test_no_more_results_are_asked_for_than_a_small_context_can_show() -> None:
+    desk = Desk(replace(definition(budget_tokens=1800, functions=("conversation_search",)), search_results=100))
+    desk.send(message(1))
+    desk.replies(call("conversation_search", True, query="x"))
+    query = desk.of(fx.SearchArchive)[0].query
+    room = desk.definition.context.results_tokens_max
+    assert query.limit == room // 24 < 100
+    found = tuple(
+        Hit(Page(PageId(f"p{90 + place}"), PageKind.MESSAGE, "y" * 400, 100, 0, 1), 1.0) for place in range(query.limit)
+    )
+    desk.feed(ev.SearchReturned(desk.tick(), desk.call_id, SearchResult(found, 400, 0, query.limit)))
+    (page,) = [shown.page for shown in desk.agent.context.pages() if shown.page.kind is PageKind.RESULT]
+    assert page.tokens <= room + 24 * query.limit // 4, "headings may take a little more than their share"
 
 
 def test_long_hits_are_cut_to_fit_and_only_whole_ones_are_quoted() -> None:

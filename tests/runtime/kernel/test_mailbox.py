@@ -44,6 +44,14 @@ def test_bytes_are_bounded_too() -> None:
     assert "bytes wait; at most 2000" in mailbox.offer(message(3, "x" * 800)).reason
 
 
+def test_all_that_a_sender_chooses_counts() -> None:
+    mailbox = Mailbox(SMALL)
+    assert "interrupt of" in mailbox.offer(message(1, sender="s" * 1_000)).reason
+    assert mailbox.offer(message(2, coalesce="k" * 700)).taken
+    assert mailbox.bytes > 700
+    mailbox.check()
+
+
 def test_coalescing_keeps_the_older_ones_place() -> None:
     mailbox = Mailbox(MailboxSettings())
     mailbox.offer(message(1, coalesce="tick"))

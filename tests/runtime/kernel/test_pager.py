@@ -104,6 +104,16 @@ def test_summaries_are_recursive_and_bounded() -> None:
     assert "(none)" not in later.messages[1].text, "the next summary folds in the last one"
 
 
+def test_a_small_share_still_holds_a_summary() -> None:
+    desk = Desk(
+        definition(write_back="summarize", functions=("send_message",), budget_tokens=1200, summary_share=0.001)
+    )
+    talk(desk, 60)
+    assert desk.agent.statistics.summaries
+    assert desk.agent.context.summary
+    assert desk.agent.context.summary_tokens <= desk.definition.context.summary_tokens_max
+
+
 def test_the_summarizers_own_input_is_cut_into_pieces() -> None:
     desk = Desk(
         definition(

@@ -68,6 +68,30 @@ class Totals:
     def __getitem__(self, name: str) -> int:
         return self.counters.get(name, 0)
 
+    def results(self, seconds: float) -> dict[str, Any]:
+        """What every run reports of its memory, for programs."""
+        names = ("page_faults", "refaults", "evictions", "tokens_paged_in", "tokens_paged_out", "steps", "overflows")
+        return {name: self[name] for name in names} | {
+            "steps_per_s": round(self["steps"] / seconds, 1),
+            "seconds": round(seconds, 2),
+            "context_tokens_max": self.context_tokens_max,
+            "context_budget": self.context_budget,
+        }
+
+    def rows(self, seconds: float) -> list[Row]:
+        """The same for people."""
+        return [
+            Row("page faults", f"{self['page_faults']:,}", "pages that were needed and not in the context"),
+            Row("evictions", f"{self['evictions']:,}", "pages that left a context to make room"),
+            Row("tokens paged in / out", f"{self['tokens_paged_in']:,} / {self['tokens_paged_out']:,}", ""),
+            Row(
+                "largest context",
+                f"{self.context_tokens_max:,} of {self.context_budget:,}",
+                "tokens sent at once; never over",
+            ),
+            Row("steps", f"{self['steps']:,}", f"{self['steps'] / seconds:,.0f} a second, {seconds:.1f} s in all"),
+        ]
+
 
 @dataclass(slots=True)
 class Outcomes:

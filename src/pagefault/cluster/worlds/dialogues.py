@@ -273,17 +273,7 @@ class Dialogues:
             "evidence_recall": round(recall, 4),
             "evidence_recall_by_category": means,
             "evidence_recall_search": round(found, 4),
-            "page_faults": totals["page_faults"],
-            "refaults": totals["refaults"],
-            "evictions": totals["evictions"],
-            "tokens_paged_in": totals["tokens_paged_in"],
-            "tokens_paged_out": totals["tokens_paged_out"],
-            "steps": totals["steps"],
-            "steps_per_s": round(totals["steps"] / seconds, 1),
-            "seconds": round(seconds, 2),
-            "context_tokens_max": totals.context_tokens_max,
-            "context_budget": totals.context_budget,
-            "overflows": totals["overflows"],
+            **totals.results(seconds),
             "failed_chains": outcomes.failed,
             "malformed_evidence": sum(dialogue.malformed_evidence for dialogue in self._dialogues),
         }
@@ -295,15 +285,7 @@ class Dialogues:
             ),
             *(Row(f"  {CATEGORY_NAMES.get(int(key), key)}", f"{value:.3f}", "") for key, value in means.items()),
             Row("  by search alone", f"{found:.3f}", "categories 1-4: share that the question's own searches quoted"),
-            Row("page faults", f"{totals['page_faults']:,}", "pages needed and not in the context"),
-            Row("evictions", f"{totals['evictions']:,}", "pages that left the context"),
-            Row("tokens paged in / out", f"{totals['tokens_paged_in']:,} / {totals['tokens_paged_out']:,}", ""),
-            Row(
-                "largest context",
-                f"{totals.context_tokens_max:,} of {totals.context_budget:,}",
-                "tokens sent at once; never over",
-            ),
-            Row("steps", f"{totals['steps']:,}", f"{totals['steps'] / seconds:,.0f} a second, {seconds:.1f} s in all"),
+            *totals.rows(seconds),
         ]
         return Report("Dialogues", results, rows, outcomes.problem(totals))
 

@@ -202,17 +202,7 @@ class Village:
             "questions": len(plan.questions),
             "accuracy": round(accuracy, 4),
             "accuracy_heard": round(heard, 4),
-            "page_faults": totals["page_faults"],
-            "refaults": totals["refaults"],
-            "evictions": totals["evictions"],
-            "tokens_paged_in": totals["tokens_paged_in"],
-            "tokens_paged_out": totals["tokens_paged_out"],
-            "steps": totals["steps"],
-            "steps_per_s": round(totals["steps"] / seconds, 1),
-            "seconds": round(seconds, 2),
-            "context_tokens_max": totals.context_tokens_max,
-            "context_budget": totals.context_budget,
-            "overflows": totals["overflows"],
+            **totals.results(seconds),
             "failed_chains": outcomes.failed,
         }
         rows = [
@@ -230,15 +220,7 @@ class Village:
                 f"{asked['heard']:,} questions about what another villager said",
             ),
             Row("failed chains", f"{outcomes.failed:,}", f"of {outcomes.chains:,} that the village began"),
-            Row("page faults", f"{totals['page_faults']:,}", "memories that were needed and not in the context"),
-            Row("evictions", f"{totals['evictions']:,}", "pages that left a context to make room"),
-            Row("tokens paged in / out", f"{totals['tokens_paged_in']:,} / {totals['tokens_paged_out']:,}", ""),
-            Row(
-                "largest context",
-                f"{totals.context_tokens_max:,} of {totals.context_budget:,}",
-                "tokens sent at once; never over",
-            ),
-            Row("steps", f"{totals['steps']:,}", f"{totals['steps'] / seconds:,.0f} a second, {seconds:.1f} s in all"),
+            *totals.rows(seconds),
         ]
         return Report("Village", results, rows, outcomes.problem(totals))
 

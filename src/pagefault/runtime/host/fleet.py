@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from pagefault.runtime.errors import AgentFailed, Overloaded, UsageError
 from pagefault.runtime.host.config import Agent
-from pagefault.runtime.host.records import Answer, Inspection, Receipt, Step
+from pagefault.runtime.host.records import Answer, Inspection, Receipt, Step, encode_definition
+from pagefault.runtime.kernel.settings import AgentDefinition
 from pagefault.runtime.values import AgentId, Interrupt, InterruptId, InterruptKind, Priority
 
 ASK_TIMEOUT_S = 600.0
+REGISTER_BATCH = 1000
 
 
 class Fleet(Protocol):
@@ -49,6 +51,30 @@ class AgentRef:
     async def inspect(self) -> Inspection:
         """What is in the agent's context, and why."""
         return await self.fleet.inspect(self.id)
+
+
+async def register_all(
+    fleet: Fleet,
+    agents: Iterable[Agent],
+    try_out: Callable[[AgentDefinition], object],
+    register: Callable[[Sequence[tuple[AgentId, bytes]]], Awaitable[object]],
+) -> list[AgentRef]:
+    """Register descriptions in batches; each that differs in more than its name is tried out first.
+
+    Raises what ``try_out`` and ``register`` raise; an error in a description leaves nothing registered.
+    """
+    tried: set[bytes] = set()
+    batch: list[tuple[AgentId, bytes]] = []
+    for agent in agents:
+        definition = agent.definition()
+        data = encode_definition(definition)
+        if data not in tried:
+            try_out(definition)
+            tried.add(data)
+        batch.append((definition.id, data))
+    for start in range(0, len(batch), REGISTER_BATCH):
+        await register(batch[start : start + REGISTER_BATCH])
+    return [AgentRef(fleet, agent) for agent, _ in batch]
 
 
 def as_interrupt(message: str | Interrupt, interrupt_id: str, now_ms: int) -> Interrupt:

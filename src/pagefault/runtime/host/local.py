@@ -16,17 +16,24 @@ from pagefault.runtime.errors import UsageError
 from pagefault.runtime.functions.registry import Registry
 from pagefault.runtime.host.clock import Clock
 from pagefault.runtime.host.config import Agent
-from pagefault.runtime.host.fleet import ASK_TIMEOUT_S, AgentRef, as_interrupt, check_receipt, handled_before, text_of
+from pagefault.runtime.host.fleet import (
+    ASK_TIMEOUT_S,
+    AgentRef,
+    as_interrupt,
+    check_receipt,
+    handled_before,
+    register_all,
+    text_of,
+)
 from pagefault.runtime.host.host import Host
 from pagefault.runtime.host.local_router import LocalRouter
-from pagefault.runtime.host.records import Answer, Inspection, Step, encode_definition
+from pagefault.runtime.host.records import Answer, Inspection, Step
 from pagefault.runtime.host.thread_stores import ThreadStores
 from pagefault.runtime.host.workshop import Workshop
 from pagefault.runtime.models.registry import make_processor
 from pagefault.runtime.models.tokens import BpeTokenCounter
 from pagefault.runtime.values import AgentId, Interrupt, InterruptId
 
-REGISTER_BATCH = 1000
 IDLE_POLL_S = 0.005
 
 
@@ -134,20 +141,7 @@ class Local:
         """Make many agents at once: much faster than one by one, and no frame is taken before they are spoken to."""
         host, stores = self.host, self._stores
         assert stores is not None
-        refs = []
-        tried: set[bytes] = set()
-        batch: list[tuple[AgentId, bytes]] = []
-        for agent in agents:
-            definition = agent.definition()
-            data = encode_definition(definition)
-            if data not in tried:
-                host.workshop.try_out(definition)
-                tried.add(data)
-            batch.append((definition.id, data))
-            refs.append(AgentRef(self, definition.id))
-        for start in range(0, len(batch), REGISTER_BATCH):
-            await stores.register(batch[start : start + REGISTER_BATCH])
-        return refs
+        return await register_all(self, agents, host.workshop.try_out, stores.register)
 
     def agent(self, name: str) -> AgentRef:
         """A reference to an agent that is there already."""

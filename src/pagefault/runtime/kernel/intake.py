@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+from pagefault.runtime.kernel.context import HIT_TOKENS_MIN
 from pagefault.runtime.kernel.pager import split_text
 from pagefault.runtime.kernel.pages import archived, cost, entry, heading, render
 from pagefault.runtime.kernel.state import AgentData
@@ -29,7 +30,6 @@ CONTINUES = " […continues in {}; page_in it to read on]"
 CONTINUES_TOKENS = 24
 TEXT_TOKENS_MIN = 16
 CUT_ARGUMENTS_CHARS = 200
-HIT_TOKENS_MIN = 24
 
 _KINDS = {
     InterruptKind.MESSAGE: PageKind.MESSAGE,

@@ -12,6 +12,9 @@ from pagefault.runtime.errors import ConfigError
 from pagefault.runtime.kernel.functions import Block
 from pagefault.runtime.values import AgentId
 
+SUMMARY_TOKENS_MIN = 32
+"""A summary's frame takes half of this: with less room there would be no summary."""
+
 
 @dataclass(frozen=True, slots=True)
 class ContextSettings:
@@ -57,7 +60,7 @@ class ContextSettings:
 
     @property
     def summary_tokens_max(self) -> int:
-        return int(self.prompt_limit * self.summary_share)
+        return max(SUMMARY_TOKENS_MIN, int(self.prompt_limit * self.summary_share))
 
     @property
     def handle_tokens_max(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
+from pagefault.runtime.kernel.context import HIT_TOKENS_MIN
 from pagefault.runtime.kernel.functions import Block, PageLine
 from pagefault.runtime.kernel.pages import Entry
 from pagefault.runtime.kernel.state import AgentData
@@ -51,7 +52,9 @@ class AgentView:
 
     @property
     def search_results(self) -> int:
-        return self._data.definition.search_results
+        # A static bound, so that page n of the results is the same whatever is pinned meanwhile.
+        fitting = self._data.definition.context.results_tokens_max // HIT_TOKENS_MIN
+        return max(1, min(self._data.definition.search_results, fitting))
 
     def page(self, page_id: PageId) -> PageLine | None:
         shown = self._data.context.entries.get(page_id)
