@@ -1,0 +1,1 @@
+"""What traces are made from, one source a file."""
