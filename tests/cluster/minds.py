@@ -43,3 +43,12 @@ def far_caller(request: ModelRequest) -> Reply:
     if not view.results:
         return [call("far_process", True), call("far_death", True)]
     return say(" | ".join(result.text for result in view.results))
+
+
+def page_turner(request: ModelRequest) -> Reply:
+    """Pages in what it is asked to open, and says what it reads there."""
+    view = View(request)
+    if view.result is not None:
+        return say(request.messages[-1].text)
+    text = view.incoming.text if view.incoming is not None else ""
+    return call("page_in", True, page_id=text.removeprefix("open ")) if text.startswith("open ") else nothing()

@@ -61,6 +61,27 @@ async def test_a_fleet_comes_back_from_its_folder(tmp_path: Path) -> None:
         assert "the secret of agent-3" in await refs[3].ask("what is the secret?")
 
 
+async def test_pages_at_hand_in_the_hosts_tier_are_not_asked_of_the_archive() -> None:
+    tiers = [{"name": "host", "capacity_tokens": 50_000, "policy": "fifo"}]
+    async with Cluster(embedder="hash", hosts=1, tiers=tiers) as fleet:
+        reader = await fleet.spawn(
+            Agent(
+                "reader",
+                model="scripted:tests.cluster.minds:page_turner",
+                functions=("send_message", "page_in"),
+                context_tokens=2_000,
+                reply_tokens=200,
+                write_back="archive",
+            )
+        )
+        for number in range(60):
+            await reader.ask(f"note {number}: " + "something that takes room, " * 6)
+        assert "note 1:" in await reader.ask("open p2")
+        statistics = await fleet.tier_statistics()
+    assert (statistics["host"]["hits"], statistics["archive"]["hits"]) == (1, 0)
+    assert statistics["host"]["inserted"] > 10
+
+
 async def test_agents_of_different_hosts_call_each_other() -> None:
     async with Cluster(embedder="hash", hosts=1) as fleet:
         await fleet.spawn(Agent("bob", model=ECHO), placement="dedicated")

@@ -25,6 +25,7 @@ from pagefault.cluster.settings import SCHEDULER_NAME, Code, FleetSettings
 from pagefault.cluster.store_actor import StoreActor
 from pagefault.cluster.streams import read_agent, read_all
 from pagefault.cluster.wire import pack, unpack
+from pagefault.policies.tiers import Tier
 from pagefault.runtime.errors import ConfigError, InternalError, Overloaded, StaleEpoch, StoreUnavailable, UsageError
 from pagefault.runtime.functions.registry import Registry
 from pagefault.runtime.host.clock import SystemClock
@@ -34,6 +35,7 @@ from pagefault.runtime.host.fleet import (
     AgentRef,
     as_interrupt,
     check_receipt,
+    checked_tiers,
     handled_before,
     register_all,
     text_of,
@@ -81,6 +83,7 @@ class Cluster:
         minds: Mapping[str, Callable[..., Any]] | None = None,
         durability: str = "sync",
         embedder: str = "wordllama",
+        tiers: Iterable[Tier | Mapping[str, Any]] = (),
         cpus: int | None = None,
     ) -> None:
         if shards < 1:
@@ -97,6 +100,7 @@ class Cluster:
         self._code = Code(tuple(functions), dict(minds or {}))
         self._durability = durability
         self._embedder = embedder
+        self._tiers = checked_tiers(tiers)
         self._cpus = cpus
         self._clock = SystemClock()
         self._numbers = itertools.count(1)
@@ -121,7 +125,9 @@ class Cluster:
     async def _start(self) -> _Running:
         namespace = f"pagefault-{self._token}"
         hosts = self._hosts if self._hosts is not None else max(1, _ray.cpu_count() - 1)
-        settings = FleetSettings(namespace, str(self._folder), self._shards, hosts, self._durability, self._embedder)
+        settings = FleetSettings(
+            namespace, str(self._folder), self._shards, hosts, self._durability, self._embedder, self._tiers
+        )
         registry = Registry()
         for function in self._code.functions:
             registry.add(function)
@@ -272,6 +278,19 @@ class Cluster:
         if not isinstance(inspection, Inspection):
             raise InternalError(f"a host answered an inspection with {type(inspection).__name__}")
         return inspection
+
+    async def tier_statistics(self) -> dict[str, dict[str, int]]:
+        """What the tiers of all hosts did, added up.  See :meth:`Local.tier_statistics`."""
+        router = self._parts.router
+        names = list(await self.hosts())
+        found = await asyncio.gather(*(_ray.call(router.actor(name), "tier_statistics") for name in names))
+        totals: dict[str, dict[str, int]] = {}
+        for statistics in found:
+            for tier, counts in statistics.items():
+                row = totals.setdefault(tier, {})
+                for name, count in counts.items():
+                    row[name] = row.get(name, 0) + count
+        return totals
 
     async def idle(self) -> None:
         """Return when no agent has anything under way."""

@@ -55,7 +55,9 @@ class HostActor:
             clock = SystemClock()
             router = ClusterRouter(self._settings, clock, self._name)
             workshop = Workshop(registry, BpeTokenCounter(), make_processor)
-            self._host = Host(RemoteStores(self._settings), workshop, router, clock, RayRunner())
+            self._host = Host(
+                RemoteStores(self._settings), workshop, router, clock, RayRunner(), tiers=self._settings.tiers
+            )
             self._router = router
             router.host = self._host
         return self._host
@@ -147,6 +149,14 @@ class HostActor:
 
     async def _resident(self) -> list[str]:
         return [str(agent) for agent in self._open().frames]
+
+    @_ray.control
+    async def tier_statistics(self) -> dict[str, dict[str, int]]:
+        """What the tiers of this host did."""
+        return {} if self._loop is None else await self._on_loop(self._tier_statistics())
+
+    async def _tier_statistics(self) -> dict[str, dict[str, int]]:
+        return self._open().cache.statistics()
 
     @_ray.control
     async def stop(self) -> None:

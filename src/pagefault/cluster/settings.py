@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pagefault.policies.tiers import Tier
+
 SCHEDULER_NAME = "scheduler"
 
 
@@ -21,6 +23,7 @@ class FleetSettings:
     packed_hosts: int
     durability: str
     embedder: str
+    tiers: tuple[Tier, ...] = ()
 
     def store_name(self, shard: int) -> str:
         return f"store-{shard:02d}"

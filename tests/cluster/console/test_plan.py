@@ -10,6 +10,7 @@ from pagefault.cluster.console.plan import make_world, read_plan
 from pagefault.cluster.worlds.dialogues import Dialogues
 from pagefault.cluster.worlds.village import Village
 from pagefault.runtime.errors import ConfigError
+from pagefault.runtime.host.fleet import checked_tiers
 from tests.cluster.worlds.talk import write_talk
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
@@ -28,6 +29,13 @@ def test_a_file_says_as_little_as_it_likes(tmp_path: Path) -> None:
     file.write_text('world = "village"\nagents = 3\n[village]\ndays = 2\n')
     plan = read_plan(file)
     assert (plan.fleet.kind, plan.fleet.placement, plan.village.days, plan.agent) == ("cluster", "auto", 2, {})
+
+
+def test_tiers_are_tables_of_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "tiers.toml"
+    file.write_text('world = "village"\n[[tier]]\nname = "host"\ncapacity_tokens = 500\ninclusive = true\n')
+    host, archive = checked_tiers(read_plan(file).tier)
+    assert (host.name, host.capacity_tokens, host.inclusive, archive.name) == ("host", 500, True, "archive")
 
 
 def test_data_is_looked_for_beside_the_file(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from pagefault.cluster.console.show import say, show_report
 from pagefault.cluster.worlds.contract import Report
 from pagefault.runtime.errors import ConfigError, InternalError, PagefaultError, UsageError
 from pagefault.runtime.host.config import Agent, config_error
+from pagefault.runtime.host.fleet import checked_tiers
 
 INTERRUPTED = 130
 FAILED = 1
@@ -89,6 +90,7 @@ def run(
     changes: dict[str, Any] = {"agents": agents, "seed": seed}
     plan = plan.model_copy(update={key: value for key, value in changes.items() if value is not None})
     _change_fleet(plan, placement, folder, local)
+    tiers = checked_tiers(plan.tier)
     Agent(**{"name": "agent", **plan.agent})  # the file alone must be right, whatever is changed on the command line
     _find_modules_beside(Path(), file.parent)
     world = make_world(plan, file.parent, data)
@@ -99,7 +101,7 @@ def run(
         if policy is not None:
             template["policy"] = policy
         template |= await chosen_model(template, model, base_url)
-        return await run_world(world, template, Options(plan.fleet, console))
+        return await run_world(world, template, Options(plan.fleet, console, tiers))
 
     report = asyncio.run(live())
     show_report(report, as_json)

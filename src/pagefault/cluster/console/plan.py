@@ -53,6 +53,7 @@ class Plan(_Table):
     agents: Annotated[int | None, Field(ge=1)] = None
     seed: int = 1
     agent: dict[str, Any] = Field(default_factory=dict)
+    tier: list[dict[str, Any]] = Field(default_factory=list)
     fleet: FleetTable = FleetTable()
     village: VillageTable = VillageTable()
     dialogues: DialoguesTable = DialoguesTable()

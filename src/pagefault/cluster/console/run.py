@@ -15,7 +15,8 @@ from pagefault.cluster.api import Cluster
 from pagefault.cluster.console.check import check_agent
 from pagefault.cluster.console.plan import FleetTable
 from pagefault.cluster.console.show import RunProgress, say
-from pagefault.cluster.worlds.contract import Report, World
+from pagefault.cluster.worlds.contract import Report, World, with_tiers
+from pagefault.policies.tiers import Tier
 from pagefault.runtime.host.local import Local
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -35,12 +36,13 @@ class Options:
 
     fleet: FleetTable
     console: Console
+    tiers: tuple[Tier, ...] = ()
 
 
-def open_fleet(table: FleetTable) -> AbstractAsyncContextManager[Local | Cluster]:
+def open_fleet(table: FleetTable, tiers: tuple[Tier, ...] = ()) -> AbstractAsyncContextManager[Local | Cluster]:
     """The fleet that a file asks for, not yet begun."""
     if table.kind == "local":
-        return Local(table.folder, durability=table.durability, embedder=table.embedder)
+        return Local(table.folder, durability=table.durability, embedder=table.embedder, tiers=tiers)
     return Cluster(
         table.folder,
         placement=table.placement,
@@ -48,6 +50,7 @@ def open_fleet(table: FleetTable) -> AbstractAsyncContextManager[Local | Cluster
         shards=table.shards,
         durability=table.durability,
         embedder=table.embedder,
+        tiers=tiers,
     )
 
 
@@ -62,12 +65,13 @@ async def run_world(world: World, template: Mapping[str, Any], options: Options)
     try:
         agents = world.agents(template)
         await check_agent(agents[0])  # they are made alike; the fleet looks at every one before it makes any
-        async with open_fleet(options.fleet) as fleet:
+        async with open_fleet(options.fleet, options.tiers) as fleet:
             stop.listen()  # Ray puts handlers of its own in place when it begins
             with RunProgress(options.console) as progress:
                 refs = await fleet.spawn_many(agents)
                 stop.has_begun = True
-                return await world.run(fleet, refs, progress)
+                report = await world.run(fleet, refs, progress)
+                return with_tiers(report, await fleet.tier_statistics())
     except asyncio.CancelledError:
         if not stop.signal:
             raise

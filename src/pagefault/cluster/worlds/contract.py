@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
 from pagefault.runtime.host.config import Agent
@@ -49,6 +49,18 @@ class Report:
     results: Mapping[str, Any]
     rows: Sequence[Row]
     failed: str = ""
+
+
+def with_tiers(report: Report, tiers: Mapping[str, Mapping[str, int]]) -> Report:
+    """The report with what each tier below the contexts did, if there are any but the archive."""
+    if not tiers:
+        return report
+    asked = sum(counts["hits"] for counts in tiers.values())
+    rows = [
+        Row(f"  from {name}", f"{counts['hits']:,}", f"of {asked:,} pages paged in, {counts['tokens_up']:,} tokens")
+        for name, counts in tiers.items()
+    ]
+    return replace(report, results={**report.results, "tiers": tiers}, rows=[*report.rows, *rows])
 
 
 @dataclass(slots=True)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
-from pagefault.runtime.errors import AgentFailed, Overloaded, UsageError
+from pagefault.policies.contract import PolicyError
+from pagefault.policies.tiers import Tier, tier_chain
+from pagefault.runtime.errors import AgentFailed, ConfigError, Overloaded, UsageError
 from pagefault.runtime.host.config import Agent
 from pagefault.runtime.host.records import Answer, Inspection, Receipt, Step, encode_definition
 from pagefault.runtime.kernel.settings import AgentDefinition
@@ -26,6 +28,7 @@ class Fleet(Protocol):
     async def ask(self, agent: AgentId | str, message: str | Interrupt, timeout_s: float = ASK_TIMEOUT_S) -> str: ...
     def stream(self, agent: AgentId | str | None = None) -> AsyncIterator[Step]: ...
     async def inspect(self, agent: AgentId | str) -> Inspection: ...
+    async def tier_statistics(self) -> dict[str, dict[str, int]]: ...
     async def stop(self) -> None: ...
 
 
@@ -51,6 +54,17 @@ class AgentRef:
     async def inspect(self) -> Inspection:
         """What is in the agent's context, and why."""
         return await self.fleet.inspect(self.id)
+
+
+def checked_tiers(tiers: Iterable[Tier | Mapping[str, Any]]) -> tuple[Tier, ...]:
+    """The tiers below the contexts, the archive added if it is missing.
+
+    Raises :class:`~pagefault.runtime.errors.ConfigError`.
+    """
+    try:
+        return tier_chain(tiers)
+    except PolicyError as error:
+        raise ConfigError(error.field, error.found, error.allowed) from error
 
 
 async def register_all(

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import structlog
 
+from pagefault.policies.tiers import Tier
 from pagefault.runtime.errors import InternalError, PagefaultError, StaleEpoch, StoreUnavailable
 from pagefault.runtime.functions.executor import FunctionExecutor
 from pagefault.runtime.host.clock import Clock, SystemClock
@@ -15,6 +16,7 @@ from pagefault.runtime.host.commit import Committer
 from pagefault.runtime.host.frame import Frame
 from pagefault.runtime.host.inspection import inspect
 from pagefault.runtime.host.listeners import Listeners
+from pagefault.runtime.host.page_cache import PageCache
 from pagefault.runtime.host.pages_out import PageWriter
 from pagefault.runtime.host.perform import Performer
 from pagefault.runtime.host.records import Inspection, Receipt
@@ -37,7 +39,8 @@ class Host:
 
     Interrupts come in by :meth:`deliver`; an agent that is not resident is activated first, under a new
     epoch.  ``listeners`` give receipts, answers and streams.  Functions that run as Ray tasks are given to
-    ``far_runner``; without one they run here, like the others.
+    ``far_runner``; without one they run here, like the others.  ``tiers`` are those below the contexts, the
+    archive last.
     """
 
     def __init__(
@@ -47,6 +50,8 @@ class Host:
         router: Router,
         clock: Clock | None = None,
         far_runner: FunctionRunner | None = None,
+        *,
+        tiers: Sequence[Tier] = (),
     ) -> None:
         self._stores = stores
         self.workshop = workshop
@@ -62,6 +67,7 @@ class Host:
         self._executor = FunctionExecutor()
         self._pages = PageWriter(stores)
         self._timers = Timers(self.clock, self._wake)
+        self.cache = PageCache(tiers)
         self._performer = Performer(
             stores=stores,
             workshop=workshop,
@@ -71,6 +77,7 @@ class Host:
             listeners=self.listeners,
             pages=self._pages,
             timers=self._timers,
+            cache=self.cache,
             feed=self.feed,
             snapshot=self._snapshot,
             fail=self._fail,
@@ -116,6 +123,7 @@ class Host:
         for frame in frames:
             if self.frames.get(frame.id) is frame:
                 del self.frames[frame.id]
+            self.cache.drop(frame.id)
             error = StoreUnavailable(f"{frame.id} was released by its host; send again")
             frame.break_off(error)
             self.listeners.fail(frame.id, error)
@@ -189,6 +197,7 @@ class Host:
         frame.break_off(error)
         if self.frames.get(frame.id) is frame:
             del self.frames[frame.id]
+            self.cache.drop(frame.id)
         self.listeners.fail(frame.id, error)
         if isinstance(error, StoreUnavailable) and not self._closed:
             task = asyncio.get_running_loop().create_task(self._revive(frame.id), name=f"pagefault-revive-{frame.id}")

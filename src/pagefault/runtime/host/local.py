@@ -7,11 +7,12 @@ import itertools
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from pagefault.policies.tiers import Tier
 from pagefault.runtime.errors import UsageError
 from pagefault.runtime.functions.registry import Registry
 from pagefault.runtime.host.clock import Clock
@@ -21,6 +22,7 @@ from pagefault.runtime.host.fleet import (
     AgentRef,
     as_interrupt,
     check_receipt,
+    checked_tiers,
     handled_before,
     register_all,
     text_of,
@@ -44,7 +46,8 @@ class Local:
     agents that were in it, with the same context and mailbox; without one the fleet is forgotten at the
     end.  ``functions`` are the program's own, decorated with :func:`pagefault.function`.  ``durability``:
     ``sync`` survives a power cut, ``async`` only the death of the process.  ``embedder``: ``wordllama``,
-    ``hash`` or ``openai:MODEL``.
+    ``hash`` or ``openai:MODEL``.  ``tiers``: see :class:`~pagefault.policies.tiers.Tier`; pages that leave a context
+    are kept there, so that a page fault need not reach the archive.
 
     Raises (on entering) :class:`~pagefault.runtime.errors.StoreUnavailable` when the folder cannot be used.
     """
@@ -56,12 +59,14 @@ class Local:
         functions: Iterable[Callable[..., Any]] = (),
         durability: str = "sync",
         embedder: str = "wordllama",
+        tiers: Iterable[Tier | Mapping[str, Any]] = (),
         clock: Clock | None = None,
     ) -> None:
         self._temporary = folder is None
         self._folder = Path(folder) if folder is not None else None
         self._durability = durability
         self._embedder = embedder
+        self._tiers = checked_tiers(tiers)
         self._clock = clock
         self._registry = Registry()
         for function in functions:
@@ -99,7 +104,7 @@ class Local:
             raise
         self._router = LocalRouter()
         workshop = Workshop(self._registry, BpeTokenCounter(), make_processor)
-        self._host = Host(self._stores, workshop, self._router, self._clock)
+        self._host = Host(self._stores, workshop, self._router, self._clock, tiers=self._tiers)
         self._router.serve(self._host)
         return self
 
@@ -191,6 +196,10 @@ class Local:
                 return handled_before(receipt) or await future
         finally:
             host.listeners.drop_answer(name, interrupt.id, future)
+
+    async def tier_statistics(self) -> dict[str, dict[str, int]]:
+        """By tier: hits, tokens brought up, pages taken in and given away; empty without tiers."""
+        return self.host.cache.statistics()
 
     async def stream(self, agent: AgentId | str | None = None) -> AsyncIterator[Step]:
         """Steps as they happen, of one agent or of all; until the fleet stops or the iteration is closed."""

@@ -25,6 +25,7 @@ from pagefault.runtime.functions.definition import CallContext
 from pagefault.runtime.host.clock import Clock
 from pagefault.runtime.host.frame import Frame
 from pagefault.runtime.host.listeners import Listeners
+from pagefault.runtime.host.page_cache import PageCache
 from pagefault.runtime.host.pages_out import PageWriter
 from pagefault.runtime.host.records import Receipt, Step
 from pagefault.runtime.host.services import FunctionRunner, Router, Stores
@@ -32,6 +33,8 @@ from pagefault.runtime.host.timers import Timers
 from pagefault.runtime.host.workshop import Workshop
 from pagefault.runtime.kernel import effects as fx
 from pagefault.runtime.kernel import events as ev
+from pagefault.runtime.kernel.intake import spoken
+from pagefault.runtime.kernel.pages import archived
 from pagefault.runtime.models.protocols import Processor
 from pagefault.runtime.values import CallId, Effect, ModelReply
 
@@ -59,6 +62,7 @@ class Performer:
         listeners: Listeners,
         pages: PageWriter,
         timers: Timers,
+        cache: PageCache,
         feed: Callable[[Frame, ev.Event], None],
         snapshot: Callable[[Frame], None],
         fail: Callable[[Frame, Exception], None],
@@ -71,6 +75,7 @@ class Performer:
         self._listeners = listeners
         self._pages = pages
         self._timers = timers
+        self.cache = cache
         self._feed = feed
         self._snapshot = snapshot
         self._fail = fail
@@ -81,8 +86,9 @@ class Performer:
             fx.RunFunction: self._run_function,
             fx.SearchArchive: self._search,
             fx.LoadPages: self._load,
-            fx.StorePages: lambda frame, seq, effect: self._pages.add(frame.owner, effect.pages, seq),
-            fx.ForgetPages: lambda frame, _, effect: self._pages.forget(frame.owner, effect.page_ids),
+            fx.StorePages: self._store,
+            fx.ForgetPages: self._forget,
+            fx.DemotePages: self._demote,
             fx.Accept: self._accept,
             fx.Reject: self._reject,
             fx.Send: self._send,
@@ -199,20 +205,38 @@ class Performer:
             return ev.SearchReturned(self._clock.now_ms(), effect.call_id, None, str(error))
         return ev.SearchReturned(self._clock.now_ms(), effect.call_id, result)
 
+    def _store(self, frame: Frame, seq: int, effect: fx.StorePages) -> None:
+        self._pages.add(frame.owner, effect.pages, seq)
+        if self.cache.is_on:
+            self.cache.store(frame.id, effect.pages)
+
+    def _forget(self, frame: Frame, _seq: int, effect: fx.ForgetPages) -> None:
+        self._pages.forget(frame.owner, effect.page_ids)
+        self.cache.forget(frame.id, effect.page_ids)
+
+    def _demote(self, frame: Frame, _seq: int, effect: fx.DemotePages) -> None:
+        if self.cache.is_on:
+            self.cache.demote(frame.id, [archived(page, spoken(page.calls)) for page in effect.pages])
+
     def _load(self, frame: Frame, _seq: int, effect: fx.LoadPages) -> None:
         self._start(frame, effect.call_id, self._loaded(frame, effect))
 
     async def _loaded(self, frame: Frame, effect: fx.LoadPages) -> ev.Event:
         wanted = effect.page_ids + effect.companions
-        try:
-            await frame.committed()
-            await self._pages.hand_over()
-            pages = await self._stores.load(frame.owner, wanted)
-        except StoreError as error:
-            return ev.PagesLoaded(self._clock.now_ms(), effect.call_id, (), problem=str(error))
-        found = {page.id for page in pages}
+        found = self.cache.at_hand(frame.id, wanted)
+        asked = [page_id for page_id in wanted if page_id not in found]
+        if asked:
+            try:
+                await frame.committed()
+                await self._pages.hand_over()
+                found |= {page.id: page for page in await self._stores.load(frame.owner, asked)}
+            except StoreError as error:
+                return ev.PagesLoaded(self._clock.now_ms(), effect.call_id, (), problem=str(error))
+        pages = tuple(found[page_id] for page_id in wanted if page_id in found)
+        if self.cache.is_on and frame.broken is None:
+            self.cache.fetch(frame.id, pages)
         missing = tuple(page_id for page_id in effect.page_ids if page_id not in found)
-        return ev.PagesLoaded(self._clock.now_ms(), effect.call_id, tuple(pages), missing)
+        return ev.PagesLoaded(self._clock.now_ms(), effect.call_id, pages, missing)
 
     # --- what goes to others
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from pagefault.policies.contract import EvictionPolicy, FetchPolicy, WriteBack
 from pagefault.runtime.errors import InvalidTransition, StoreCorrupt
-from pagefault.runtime.kernel.effects import AnyEffect
+from pagefault.runtime.kernel.effects import AnyEffect, DemotePages
 from pagefault.runtime.kernel.events import Event
 from pagefault.runtime.kernel.functions import Block, FunctionTable, TokenCounter
 from pagefault.runtime.kernel.guard import GuardedEviction
@@ -71,6 +71,9 @@ class AgentState(AgentData):
         self.now_ms = event.at_ms
         before = self.phase.value
         handler(self, event)
+        if self.demoted:
+            self.out.append(DemotePages(self.cause, tuple(self.demoted)))
+            self.demoted = []
         self.story.add(event.at_ms, before, type(event).__name__, subject(event), self.phase.value)
         effects, self.out = self.out, []
         return effects

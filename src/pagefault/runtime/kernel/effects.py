@@ -106,6 +106,15 @@ class ForgetPages:
 
 
 @dataclass(frozen=True, slots=True)
+class DemotePages:
+    """Pages that are stored have left the context; whoever likes may keep them at hand.  Nothing depends on it."""
+
+    gated: ClassVar[bool] = False
+    cause: InterruptId
+    pages: tuple[Page, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Accept:
     """The interrupt is in the mailbox; tell the sender.
 
@@ -212,6 +221,7 @@ AnyEffect = (
     | LoadPages
     | StorePages
     | ForgetPages
+    | DemotePages
     | Accept
     | Reject
     | Send

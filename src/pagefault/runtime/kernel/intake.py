@@ -70,7 +70,7 @@ def take_reply(data: AgentData, reply: ModelReply) -> None:
     )
     stored = not _is_ephemeral(data)
     if stored:
-        data.store(archived(whole, _spoken(reply.calls)))
+        data.store(archived(whole, spoken(reply.calls)))
     limit = data.context.page_tokens_max(data.pinned_tokens)
     shown = entry(data.counter, whole, stored=stored)
     if shown.page.tokens > limit:
@@ -79,7 +79,7 @@ def take_reply(data: AgentData, reply: ModelReply) -> None:
         if over + data.counter.count(page.text) > limit:
             room = max(TEXT_TOKENS_MIN, limit - over - CONTINUES_TOKENS)
             page = replace(page, text=data.counter.cut(page.text, room)[0] + " […cut]")
-        shown = entry(data.counter, page, stored=stored)
+        shown = replace(entry(data.counter, page, stored=stored), is_cut=True)
     data.enter_shown(shown)
 
 
@@ -160,7 +160,8 @@ def enter_bounded(data: AgentData, page: Page, *, stored: bool, paged_in: bool =
     sized = [replace(part, tokens=cost(data.counter, render(part))) for part in pages]
     if stored:
         data.store(*(sized[1:] if paged_in else sized))
-    data.enter(pages[0], stored=stored, paged_in=paged_in)
+    first = entry(data.counter, pages[0], stored=stored, paged_in=paged_in)
+    data.enter_shown(replace(first, is_cut=paged_in))
     data.notice("cut", tuple(part.id for part in pages), len(pages))
     return page.id
 
@@ -230,7 +231,7 @@ def _session(data: AgentData) -> str:
     return data.chain.interrupt.session if data.chain is not None else ""
 
 
-def _spoken(calls: tuple[FunctionCall, ...]) -> str:
+def spoken(calls: tuple[FunctionCall, ...]) -> str:
     """What the calls say to others, so that a search of the conversation finds it."""
     said = []
     for call in calls:

@@ -156,6 +156,8 @@ def evict(data: AgentData, page_id: PageId, leave: Leave) -> int:
     data.note_evicted(page_id)
     data.statistics.evictions += 1
     data.statistics.tokens_paged_out += page.tokens
+    if shown.stored and not shown.is_cut and leave is not Leave.FORGOTTEN:
+        data.demoted.append(page)
     if leave is Leave.HANDLE and shown.stored:
         handle = handle_entry(data.counter, page)
         if handle.page.tokens < page.tokens:

@@ -26,12 +26,14 @@ MISSING_RESULT = "(this result is no longer here)"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A page in the queue: the page, how it is shown, and whether the archive has it."""
+    """A page in the queue: the page, how it is shown, whether the archive has it, and whether what the
+    archive has is longer."""
 
     page: Page
     message: Message
     stored: bool
     paged_in: bool = False
+    is_cut: bool = False
 
 
 def stamp(at_ms: int) -> str:

@@ -187,6 +187,7 @@ class AgentData:
         self.calls_made = 0
         self.remembered: OrderedDict[InterruptId, PageId] = OrderedDict()  # with the page that each became
         self.evicted: OrderedDict[PageId, None] = OrderedDict()
+        self.demoted: list[Page] = []  # left the context while an event was handled
         self.out: list[AnyEffect] = []
 
     # --- identity and effects

@@ -71,6 +71,7 @@ TAGS: Final[Mapping[str, type]] = types.MappingProxyType(
         "do_load": effects.LoadPages,
         "do_store": effects.StorePages,
         "do_forget": effects.ForgetPages,
+        "do_demote": effects.DemotePages,
         "do_accept": effects.Accept,
         "do_reject": effects.Reject,
         "do_send": effects.Send,
