@@ -1,0 +1,1 @@
+"""What could have been: bounds for policies that would know the future."""
