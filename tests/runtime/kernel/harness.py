@@ -223,7 +223,8 @@ class Desk:
             result = SearchResult(hits, len(found), outstanding.query.offset, outstanding.query.limit)
             return self.feed(ev.SearchReturned(at_ms, call_id, result))
         wanted = list(outstanding.page_ids)
-        pages = tuple(self.archive[page_id] for page_id in wanted if page_id in self.archive)
+        companions = [load for load in self.effects if isinstance(load, fx.LoadPages)][-1].companions
+        pages = tuple(self.archive[page_id] for page_id in (*wanted, *companions) if page_id in self.archive)
         missing = tuple(page_id for page_id in wanted if page_id not in self.archive)
         return self.feed(ev.PagesLoaded(at_ms, call_id, pages, missing))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from pagefault.runtime.errors import ContextTooSmall
@@ -64,6 +66,41 @@ def test_an_evicted_page_leaves_a_handle_and_comes_back_when_asked_for() -> None
     statistics = desk.agent.statistics
     assert (statistics.page_faults, statistics.refaults) == (1, 1)
     assert statistics.tokens_paged_in > 0
+
+
+def test_pages_fetched_along_are_no_faults() -> None:
+    made = definition(write_back="archive")
+    desk = Desk(replace(made, policies=replace(made.policies, fetch="neighbours")))
+    talk(desk, 60)
+    wanted = PageId("p21")
+    assert all(PageId(f"p{number}") not in desk.agent.context.entries for number in range(19, 24))
+    desk.send(message("again", "look back"))
+    desk.replies(call("page_in", True, page_id=wanted))
+    desk.answer()
+    statistics = desk.agent.statistics
+    assert (statistics.page_faults, statistics.page_hits) == (1, 0)
+    assert desk.notices("page_fault")[-1].page_ids == (wanted,)
+    entered = desk.notices("paged_in")[-1].page_ids
+    assert wanted in entered
+    assert len(entered) > 1
+    desk.replies(call("page_in", True, page_id=wanted))
+    assert (statistics.page_faults, statistics.page_hits) == (1, 1)
+
+
+def test_a_page_that_the_model_pages_out_is_no_eviction_of_the_policys() -> None:
+    desk = Desk()
+    told: list[tuple[str, bool]] = []
+    policy = desk.agent.eviction._policy
+    remove = policy.on_remove
+
+    def listen(page_id: str, evicted: bool) -> None:
+        told.append((page_id, evicted))
+        remove(page_id, evicted)
+
+    policy.on_remove = listen  # type: ignore[method-assign]  # a spy on the real policy
+    desk.send(message(1, LONG))
+    desk.replies(call("page_out", True, page_id="p1"))
+    assert told == [("p1", False)]
 
 
 def test_a_page_that_is_resident_is_a_hit_and_no_fault() -> None:

@@ -194,7 +194,7 @@ def _apply(data: AgentData, chain: Chain, change: Change) -> str:
     elif isinstance(change, Pin):
         (data.pinned.add if change.pinned else data.pinned.discard)(change.page_id)
     elif isinstance(change, PageOut):
-        evict(data, change.page_id, Leave.HANDLE)
+        evict(data, change.page_id, Leave.HANDLE, by_policy=False)
     elif isinstance(change, PauseHeartbeats):
         data.paused_until_ms = change.until_ms
         data.emit(SetTimer(chain.cause, change.until_ms))
@@ -335,10 +335,14 @@ def take_pages(data: AgentData, call: FunctionCall, wanted: list[PageId], pages:
         take_result(data, call, True, f"{', '.join(wanted)} paged in below", stored=False)
         chain.malformed = 0
     arrived = {page.id for page in chain.arrivals}
-    fresh = [page for page in pages if page.id not in arrived and not data.touch(page.id)]
-    data.fault(tuple(page.id for page in fresh), sum(page.tokens for page in fresh))
-    data.notice("paged_in", tuple(page.id for page in fresh), sum(page.tokens for page in fresh))
-    chain.arrivals.extend(fresh)
+    resident = {page_id for page_id in wanted if data.touch(page_id)}  # it came back while this was under way
+    resident |= {page.id for page in pages if page.id not in wanted and data.is_resident(page.id)}
+    fresh = [page for page in pages if page.id not in arrived and page.id not in resident]
+    needed = tuple(page.id for page in fresh if page.id in wanted)  # the others were fetched along with them
+    if fresh:
+        data.fault(needed, sum(page.tokens for page in fresh))
+        data.notice("paged_in", tuple(page.id for page in fresh), sum(page.tokens for page in fresh))
+        chain.arrivals.extend(fresh)
 
 
 def _failed(data: AgentData, chain: Chain, call: FunctionCall, problem: str) -> None:

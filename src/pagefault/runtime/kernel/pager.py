@@ -147,11 +147,11 @@ def _finish(
     return Room.READY, assembled
 
 
-def evict(data: AgentData, page_id: PageId, leave: Leave) -> int:
+def evict(data: AgentData, page_id: PageId, leave: Leave, *, by_policy: bool = True) -> int:
     """Take a resident page out and leave what was chosen; returns the tokens freed."""
     shown = data.context.entries[page_id]
     page = shown.page
-    data.eviction.on_remove(page_id, True)
+    data.eviction.on_remove(page_id, by_policy)
     data.pinned.discard(page_id)
     data.note_evicted(page_id)
     data.statistics.evictions += 1

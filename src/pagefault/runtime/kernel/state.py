@@ -22,6 +22,7 @@ from pagefault.runtime.kernel.story import Story
 from pagefault.runtime.values import (
     ArchiveQuery,
     CallId,
+    Fidelity,
     FunctionCall,
     Interrupt,
     InterruptId,
@@ -307,10 +308,14 @@ class AgentData:
         while len(self.evicted) > REMEMBERED_EVICTIONS:
             self.evicted.popitem(last=False)
 
+    def is_resident(self, page_id: PageId) -> bool:
+        """Whether a page is in the context at full fidelity."""
+        shown = self.context.entries.get(page_id)
+        return shown is not None and shown.page.fidelity is Fidelity.FULL
+
     def touch(self, page_id: PageId) -> bool:
         """A resident page was needed: a hit.  ``False`` if it is not resident at full fidelity."""
-        shown = self.context.entries.get(page_id)
-        if shown is None or shown.page.fidelity.value != "full":
+        if not self.is_resident(page_id):
             return False
         self.statistics.page_hits += 1
         self.eviction.on_hit(page_id, self.turn)
