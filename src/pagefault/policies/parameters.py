@@ -37,19 +37,26 @@ def flag(field: str, found: object) -> bool:
     return found
 
 
-def rows(policy: str, state: State, shape: Sequence[type]) -> list[tuple[Any, ...]]:
-    """The rows under ``pages`` in a dumped state, each with the types of ``shape``, ids first and unique.
+def one_of(field: str, found: object, allowed: Sequence[str]) -> str:
+    """One of some names."""
+    if not isinstance(found, str) or found not in allowed:
+        raise PolicyError(field, found, "one of " + ", ".join(allowed))
+    return found
+
+
+def rows(policy: str, state: State, shape: Sequence[type], *, field: str = "pages") -> list[tuple[Any, ...]]:
+    """The rows under ``field`` in a dumped state, each with the types of ``shape``, ids first and unique.
 
     A state is JSON-like, so a float may come back as a whole number and a tuple as a list.
     """
     if state.get("policy") != policy:
         raise PolicyError(f"{policy}.state.policy", state.get("policy"), f"{policy!r}: a state that it dumped itself")
-    found = state.get("pages")
+    found = state.get(field)
     if not isinstance(found, (list, tuple)):
-        raise PolicyError(f"{policy}.state.pages", found, "a list of rows")
-    result = [_row(f"{policy}.state.pages[{index}]", row, shape) for index, row in enumerate(found)]
+        raise PolicyError(f"{policy}.state.{field}", found, "a list of rows")
+    result = [_row(f"{policy}.state.{field}[{index}]", row, shape) for index, row in enumerate(found)]
     if len({row[0] for row in result}) != len(result):
-        raise PolicyError(f"{policy}.state.pages", [row[0] for row in result], "every page once")
+        raise PolicyError(f"{policy}.state.{field}", [row[0] for row in result], "every page once")
     return result
 
 

@@ -19,9 +19,28 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar
 
 from pagefault.policies.contract import EvictionPolicy, FetchPolicy, PolicyError, WriteBack
+from pagefault.policies.eviction.arc import Arc
+from pagefault.policies.eviction.clock import Clock
 from pagefault.policies.eviction.fifo import Fifo
+from pagefault.policies.eviction.gdsf import Gdsf
+from pagefault.policies.eviction.generative_agents import GenerativeAgents, GenerativeAgentsAsReleased
+from pagefault.policies.eviction.hyperbolic import Hyperbolic
 from pagefault.policies.eviction.importance import Importance
+from pagefault.policies.eviction.lfu import Lfu, LfuAged, LfuDa
+from pagefault.policies.eviction.lirs import Lirs
 from pagefault.policies.eviction.lru import Lru
+from pagefault.policies.eviction.lru_k import LruK
+from pagefault.policies.eviction.memgpt import MemGpt
+from pagefault.policies.eviction.memory_bank import MemoryBank, MemoryBankAsReleased
+from pagefault.policies.eviction.memory_os import MemoryOs, MemoryOsAsReleased
+from pagefault.policies.eviction.random import Random
+from pagefault.policies.eviction.s3fifo import S3Fifo
+from pagefault.policies.eviction.sieve import Sieve
+from pagefault.policies.eviction.sinks import Sinks
+from pagefault.policies.eviction.sliding_window import SlidingWindow
+from pagefault.policies.eviction.slru import Slru
+from pagefault.policies.eviction.two_q import TwoQ
+from pagefault.policies.eviction.wtinylfu import WTinyLfu
 from pagefault.policies.fetch.demand import Demand
 from pagefault.policies.fetch.neighbours import Neighbours
 from pagefault.policies.writeback.archive import Archive
@@ -32,9 +51,33 @@ from pagefault.policies.writeback.summarize import Summarize
 GROUP = "pagefault.policies"
 
 EVICTION: Mapping[str, Callable[..., EvictionPolicy]] = {
+    "arc": Arc,
+    "clock": Clock,
     "fifo": Fifo,
+    "gdsf": Gdsf,
+    "generative_agents": GenerativeAgents,
+    "generative_agents_as_released": GenerativeAgentsAsReleased,
+    "hyperbolic": Hyperbolic,
     "importance": Importance,
+    "lfu": Lfu,
+    "lfu_aged": LfuAged,
+    "lfu_da": LfuDa,
+    "lirs": Lirs,
     "lru": Lru,
+    "lru_k": LruK,
+    "memgpt": MemGpt,
+    "memory_bank": MemoryBank,
+    "memory_bank_as_released": MemoryBankAsReleased,
+    "memory_os": MemoryOs,
+    "memory_os_as_released": MemoryOsAsReleased,
+    "random": Random,
+    "s3fifo": S3Fifo,
+    "sieve": Sieve,
+    "sinks": Sinks,
+    "sliding_window": SlidingWindow,
+    "slru": Slru,
+    "two_q": TwoQ,
+    "wtinylfu": WTinyLfu,
 }
 WRITE_BACK: Mapping[str, Callable[..., WriteBack]] = {
     "archive": Archive,

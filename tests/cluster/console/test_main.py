@@ -35,7 +35,7 @@ def files(folder: Path) -> set[Path]:
         ("days = 6", "days = 0", ["village.days", "found 0", "greater than or equal to 1"]),
         ('world = "village"', 'world = "vilage"', ["village.toml.world", "'vilage'", "'village' or 'dialogues'"]),
         ('world = "village"', "world village", ["valid TOML", "line 3"]),
-        ('policy = "lru"', 'policy = "lruu"', ["'lruu'", "one of fifo, importance, lru"]),
+        ('policy = "lru"', 'policy = "lruu"', ["'lruu'", "one of arc, clock, fifo, gdsf"]),
         ('write_back = "archive"', 'write_back = "archiv"', ["write_back", "'archiv'", "archive, drop, handle"]),
         ("scripted:pagefault.cluster", "scripted:nowhere", ["nowhere"]),
         ('"send_message"', '"send_mesage"', ["'send_mesage'", "did you mean 'send_message'"]),

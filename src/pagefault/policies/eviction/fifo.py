@@ -5,6 +5,7 @@ This is what a sliding window of messages does, and the baseline of every compar
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Collection, Sequence
 
 from pagefault.policies import parameters
@@ -19,7 +20,7 @@ class Fifo:
     capabilities: frozenset[Capability] = frozenset()
 
     def __init__(self) -> None:
-        self._tokens: dict[str, int] = {}  # in order of insertion, as dicts are
+        self._tokens: OrderedDict[str, int] = OrderedDict()  # a dict would search for its first key again and again
         self._inserted_turn: dict[str, int] = {}
 
     def on_insert(self, page: PageFacts, turn: int) -> None:
@@ -47,5 +48,5 @@ class Fifo:
 
     def load(self, state: State) -> None:
         pages = parameters.rows(self.name, state, (str, int, int))
-        self._tokens = {page_id: tokens for page_id, tokens, _ in pages}
+        self._tokens = OrderedDict((page_id, tokens) for page_id, tokens, _ in pages)
         self._inserted_turn = {page_id: turn for page_id, _, turn in pages}

@@ -8,8 +8,7 @@ with each part scaled to 0..1 over the resident pages (min-max, as in the paper)
 what to retrieve; here the same number ranks what to keep.
 
 * *recency* is ``decay ** (turns since last use)``, with the paper's 0.995; an hour of the paper's game is a
-  turn here.  The released code of the paper ranks the other way round (the least recently used memory
-  scores highest); this follows the paper.
+  turn here.
 * *importance* is what the page claims, and where it claims nothing, :func:`estimated_importance`.  The paper
   asks a model for it.
 * *relevance* is the cosine of the words shared with the page that came in or was used last, rare words
@@ -18,7 +17,8 @@ what to retrieve; here the same number ranks what to keep.
 
 ``size_aware`` divides the score by the page's tokens, so that a long page has to be worth its room.
 
-Left out: the paper's reflection trees, which are pages of their own for whoever writes them.
+The paper's own settings, and those of its released code, are ``generative_agents``.  Left out: the paper's
+reflection trees, which are pages of their own for whoever writes them.
 """
 
 from __future__ import annotations
@@ -65,11 +65,11 @@ def estimated_importance(page: PageFacts) -> float:
     return KIND_FACTOR.get(page.kind, 1.0) * points / (points + SPECIFICITY_HALF)
 
 
-def scaled(values: Sequence[float]) -> list[float]:
-    """Min-max scaling to 0..1; all zeros when the values are all alike."""
+def scaled(values: Sequence[float], alike: float = 0.0) -> list[float]:
+    """Min-max scaling to 0..1; ``alike`` for each when the values are all alike."""
     low, high = min(values, default=0.0), max(values, default=0.0)
     if high == low:
-        return [0.0] * len(values)
+        return [alike] * len(values)
     return [(value - low) / (high - low) for value in values]
 
 
@@ -97,6 +97,8 @@ class Importance:
     """
 
     name = "importance"
+    alike = 0.0
+    """What a part counts for when it is the same for all pages."""
 
     def __init__(
         self,
@@ -107,13 +109,13 @@ class Importance:
         relevance_weight: float = 0.0,
         size_aware: bool = False,
     ) -> None:
-        self._decay = parameters.number("importance.decay", decay, at_least=1e-6, at_most=1.0)
+        self._decay = parameters.number(f"{self.name}.decay", decay, at_least=1e-6, at_most=1.0)
         weights = {"recency": recency_weight, "importance": importance_weight, "relevance": relevance_weight}
-        checked = [parameters.number(f"importance.{part}_weight", weights[part], at_least=0.0) for part in weights]
+        checked = [parameters.number(f"{self.name}.{part}_weight", weights[part], at_least=0.0) for part in weights]
         if not any(checked):
-            raise PolicyError("importance.recency_weight", 0.0, "more than 0 for at least one of the weights")
+            raise PolicyError(f"{self.name}.recency_weight", 0.0, "more than 0 for at least one of the weights")
         self._recency_weight, self._importance_weight, self._relevance_weight = checked
-        self._size_aware = parameters.flag("importance.size_aware", size_aware)
+        self._size_aware = parameters.flag(f"{self.name}.size_aware", size_aware)
         capabilities = {Capability.NEEDS_IMPORTANCE, Capability.NEEDS_TEXT}
         if self._size_aware:
             capabilities.add(Capability.SIZE_AWARE)
@@ -166,9 +168,9 @@ class Importance:
 
     def _scores(self, turn: int) -> dict[str, _Score]:
         pages = self._pages.values()
-        recency = scaled([self._decay ** max(0, turn - page.used_turn) for page in pages])
-        importance = scaled([page.importance for page in pages])
-        relevance = scaled(self._relevances()) if self._relevance_weight else [0.0] * len(pages)
+        recency = scaled(self._recencies(turn), self.alike)
+        importance = scaled([page.importance for page in pages], self.alike)
+        relevance = scaled(self._relevances(), self.alike) if self._relevance_weight else [0.0] * len(pages)
         scores = {}
         for (page_id, page), *parts in zip(self._pages.items(), recency, importance, relevance, strict=True):
             total = (
@@ -178,6 +180,9 @@ class Importance:
                 total /= max(1, page.tokens)
             scores[page_id] = _Score(round(total, DIGITS), *parts)
         return scores
+
+    def _recencies(self, turn: int) -> list[float]:
+        return [self._decay ** max(0, turn - page.used_turn) for page in self._pages.values()]
 
     def _relevances(self) -> list[float]:
         """Cosine of each page with the focus, over words weighted by ``ln(1 + pages / pages with the word)``."""

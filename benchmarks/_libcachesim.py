@@ -1,0 +1,39 @@
+"""Miss ratios by libcachesim, as a process of its own: it is GPL, so nothing of ours imports it.
+
+Reads one JSON object from standard input (``pages``: file of one little-endian u32 a request, ``sizes``: list,
+``capacity``: bytes, ``policies``: names of its classes with their arguments), prints one JSON object: name ->
+misses.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from array import array
+from pathlib import Path
+from typing import Any
+
+import libcachesim
+
+
+def misses(cache: Any, requests: array[int], sizes: list[int]) -> int:
+    """Requests that ``cache`` misses."""
+    made = [libcachesim.Request(obj_id=number + 1, obj_size=size) for number, size in enumerate(sizes)]
+    get = cache.get
+    return sum(1 for number in requests if not get(made[number]))
+
+
+def main() -> None:
+    """Run every policy over the trace."""
+    asked = json.load(sys.stdin)
+    requests = array("I")
+    requests.frombytes(Path(asked["pages"]).read_bytes())
+    answer = {}
+    for name, (kind, arguments) in asked["policies"].items():
+        cache = getattr(libcachesim, kind)(asked["capacity"], hashpower=16, **arguments)
+        answer[name] = misses(cache, requests, asked["sizes"])
+    json.dump(answer, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()
