@@ -234,23 +234,23 @@ class TraceBuilder:
             raise TraceError("page.id", page.id, "a page that did not come in before")
         self._index[page.id] = len(self._pages)
         self._pages.append(page)
-        self._add(Op.INSERT, page.id, turn)
+        self.add(Op.INSERT, page.id, turn)
 
     def reference(self, page_id: str, turn: int, group: int = NO_GROUP) -> None:
         """A page is needed."""
-        self._add(Op.REFERENCE, page_id, turn, group)
+        self.add(Op.REFERENCE, page_id, turn, group)
 
     def remove(self, page_id: str, turn: int) -> None:
         """A page leaves by itself."""
-        self._add(Op.REMOVE, page_id, turn)
+        self.add(Op.REMOVE, page_id, turn)
 
     def pin(self, page_id: str, turn: int) -> None:
         """A page may not be evicted any more."""
-        self._add(Op.PIN, page_id, turn)
+        self.add(Op.PIN, page_id, turn)
 
     def unpin(self, page_id: str, turn: int) -> None:
         """A page may be evicted again."""
-        self._add(Op.UNPIN, page_id, turn)
+        self.add(Op.UNPIN, page_id, turn)
 
     def check(self, turn: int, other_tokens: int = 0) -> None:
         """The capacity is looked at; ``other_tokens`` in the context are not pages."""
@@ -264,7 +264,8 @@ class TraceBuilder:
             self.name, self.source, tuple(self._pages), Events(turn, op.astype(np.int8), page, value, group), self.notes
         )
 
-    def _add(self, op: Op, page_id: str, turn: int, group: int = NO_GROUP) -> None:
+    def add(self, op: Op, page_id: str, turn: int, group: int = NO_GROUP) -> None:
+        """An event of a page that came in before.  Raises :class:`TraceError` if it did not."""
         if page_id not in self._index:
             raise TraceError("page", page_id, f"a page that came in before it is to {op.name.lower()}")
         self._events.append((turn, op, self._index[page_id], 0, group))

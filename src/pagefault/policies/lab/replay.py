@@ -1,0 +1,240 @@
+"""Replay: a trace through the very policy object that runs live.
+
+A trace of insertions and references alone, with nothing left behind and nothing fetched along, is that of a
+cache: it runs in one tight loop that writes down which pages came in and which left, and everything else is
+worked out of that afterwards.  Pins, checks, handles, summaries, companions and pages that leave by
+themselves take the longer way through :class:`~pagefault.policies.lab.context.LabContext`.  Both follow one
+set of rules, and a test holds them together.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from typing import Any, NoReturn, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pagefault.policies.contract import EvictionPolicy, FetchPolicy, WriteBack
+from pagefault.policies.lab.context import LabContext, PolicyBreach
+from pagefault.policies.lab.leavings import Leavings
+from pagefault.policies.lab.log import Edits, History, Stays, history_of_cache
+from pagefault.policies.lab.trace import Booleans, Budget, Integers, Trace
+
+Floats = NDArray[np.float64]
+DEFAULT_LEAVINGS = Leavings()
+_SUMMARISER = ("summariser_at", "summariser_input", "summariser_output")
+
+
+@runtime_checkable
+class KnowsCapacity(Protocol):
+    """A policy that wants to be told how many tokens its pages have room for."""
+
+    def set_capacity(self, tokens: int) -> None: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Replay:
+    """What happened when a trace was played; the measures of it are in ``pagefault.policies.lab.measures``.
+
+    ``hit`` is one truth an event, only ever true for references.  Arrays that end in ``_at`` are events, in
+    order.  ``soft_retention`` says what the summary was
+    worth for each reference in ``soft_at``, whose page was in it.  ``lost_at`` are references to pages that a
+    write-back had forgotten.  ``summary_tokens`` is the summary's size from each of ``summary_at`` on,
+    ``summariser_input`` and ``summariser_output`` are the tokens of each call.  ``cpu_ns`` is the processor
+    time of the replay, the policy's included.
+    """
+
+    trace: Trace
+    budget: Budget
+    policy: str
+    write_back: str
+    fetch: str
+    hit: Booleans
+    soft_at: Integers
+    soft_retention: Floats
+    lost_at: Integers
+    summary_at: Integers
+    summary_tokens: Integers
+    summariser_at: Integers
+    summariser_input: Integers
+    summariser_output: Integers
+    cpu_ns: int
+    work_out: Callable[[], History] = field(repr=False)
+
+    @cached_property
+    def history(self) -> History:
+        """Stays, edits and evictions; worked out of the log when it is first asked for."""
+        return self.work_out()
+
+    @property
+    def stays(self) -> Stays:
+        """Which page was resident from when to when."""
+        return self.history.stays
+
+    @property
+    def edits(self) -> Edits:
+        """What was left in the queue where pages had been."""
+        return self.history.edits
+
+    @property
+    def evicted(self) -> Integers:
+        """Stays that ended by an eviction, in the order of eviction."""
+        return self.history.evicted
+
+    @property
+    def overfull_at(self) -> Integers:
+        """Events at which the pages that may not leave did not fit."""
+        return self.history.overfull_at
+
+    @property
+    def evictions(self) -> list[tuple[int, str]]:
+        """Turn and page id of every eviction, in order: what a live run is compared with."""
+        turns = self.trace.events.turn[self.stays.until[self.evicted]].tolist()
+        pages = self.stays.page[self.evicted].tolist()
+        return [(turn, self.trace.pages[page].id) for turn, page in zip(turns, pages, strict=True)]
+
+    @property
+    def faults(self) -> int:
+        """References that found no full page."""
+        return int(np.count_nonzero(self.trace.is_reference & ~self.hit))
+
+
+def replay(
+    trace: Trace,
+    policy: EvictionPolicy,
+    budget: Budget,
+    *,
+    write_back: WriteBack | None = None,
+    fetch: FetchPolicy | None = None,
+    leavings: Leavings = DEFAULT_LEAVINGS,
+    tell_capacity: bool = True,
+) -> Replay:
+    """Play ``trace`` with a fresh ``policy`` and say what happened.
+
+    Without ``write_back`` evicted pages leave nothing, without ``fetch`` only what is needed comes in.
+    Where the trace has no checks, the capacity is looked at after every page that enters, which is itself
+    protected, and the rest of the context counts for nothing.  ``tell_capacity`` tells it to a policy that
+    :class:`KnowsCapacity`; without it such a policy learns from its flushes.  A replay uses its policy up.
+
+    Raises :class:`~pagefault.policies.lab.context.PolicyBreach` for a policy that breaks its contract, with
+    its name, the event and the breach.
+    """
+    if tell_capacity and isinstance(policy, KnowsCapacity):
+        policy.set_capacity(budget.high_tokens)
+    is_cache = trace.is_plain and write_back is None and fetch is None and not budget.keep_last_pages
+    started_ns = time.process_time_ns()
+    if is_cache:
+        log = _cache(trace, policy, budget)
+    else:
+        context = LabContext(trace, policy, budget, write_back=write_back, fetch=fetch, leavings=leavings)
+        context.run()
+        log = _log_of(context, len(trace))
+    return Replay(
+        trace=trace,
+        budget=budget,
+        policy=policy.name,
+        write_back="" if write_back is None else write_back.name,
+        fetch="" if fetch is None else fetch.name,
+        cpu_ns=time.process_time_ns() - started_ns,
+        **log,
+    )
+
+
+@dataclass(slots=True)
+class _Log:
+    """What the loop writes down: which events brought their page in, and which pages left when."""
+
+    entered_at: list[int]
+    left_at: list[int]
+    left: list[str]
+
+
+def _cache(trace: Trace, policy: EvictionPolicy, budget: Budget) -> dict[str, Any]:
+    log = _Log([], [], [])
+    _play(trace, policy, budget, log)
+    hit = trace.is_reference.copy()
+    hit[log.entered_at] = False
+    none = np.empty(0, dtype=np.int64)
+    logs = ("soft_at", "lost_at", "summary_at", "summary_tokens", *_SUMMARISER)
+    return {
+        "work_out": partial(history_of_cache, trace, budget, log.entered_at, log.left_at, log.left),
+        "hit": hit,
+        "soft_retention": np.empty(0),
+        **dict.fromkeys(logs, none),
+    }
+
+
+def _play(trace: Trace, policy: EvictionPolicy, budget: Budget, log: _Log) -> None:
+    """The loop for plain traces.
+
+    Written for speed: events are a list of shared id strings rather than millions of new integers, and
+    there is nothing in it that could be worked out of the log afterwards.
+    """
+    facts = {page.id: page for page in trace.pages}
+    ids = np.empty(len(facts), dtype=object)
+    ids[:] = list(facts)
+    turn_column = trace.events.turn
+    is_numbered = bool(np.array_equal(turn_column, np.arange(len(trace))))
+    turns = range(len(trace)) if is_numbered else turn_column.tolist()
+    high, low = budget.high_tokens, budget.low_tokens
+    on_insert, on_hit, on_remove, victims = policy.on_insert, policy.on_hit, policy.on_remove, policy.victims
+    resident: dict[str, int] = {}
+    take_out = resident.pop
+    note_entry, note_leaving, note_left = log.entered_at.append, log.left_at.append, log.left.append
+    used = event = 0
+    try:
+        for event, page_id, turn in zip(range(len(trace)), ids[trace.events.page].tolist(), turns, strict=True):
+            if page_id in resident:
+                on_hit(page_id, turn)
+                continue
+            page = facts[page_id]
+            note_entry(event)
+            on_insert(page, turn)
+            if used + page.tokens <= high:
+                resident[page_id] = page.tokens
+                used += page.tokens
+                continue
+            used += page.tokens
+            # The page is not in `resident` yet, so that naming it is as bad as naming a stranger.
+            for victim in victims(used - low, {page_id}, turn):
+                freed = take_out(victim, None)
+                if freed is None:
+                    _refuse(policy, event, victim, "resident, unprotected pages, each once")
+                used -= freed
+                on_remove(victim, True)
+                note_left(victim)
+                note_leaving(event)
+            if used > low and resident:
+                _refuse(policy, event, f"{used - low} tokens too few", "enough, or every unprotected page")
+            resident[page_id] = page.tokens
+    except PolicyBreach:
+        raise
+    except Exception as error:  # a plug-in may raise anything; what it raised is named
+        raise PolicyBreach(
+            policy.name, "on_insert, on_hit, on_remove or victims", event, repr(error), "no error"
+        ) from error
+
+
+def _refuse(policy: EvictionPolicy, event: int, found: object, allowed: str) -> NoReturn:
+    raise PolicyBreach(policy.name, "victims", event, found, allowed)
+
+
+def _log_of(context: LabContext, length: int) -> dict[str, Any]:
+    hit = np.zeros(length, dtype=np.bool_)
+    hit[np.array(context.hit_at, dtype=np.int64)] = True
+    summaries = np.array(context.summaries, dtype=np.int64).reshape(-1, 2)
+    summariser = np.array(context.summariser, dtype=np.int64).reshape(-1, 3)
+    return {
+        "work_out": context.history().itself,
+        "hit": hit,
+        "soft_at": np.array([event for event, _ in context.soft], dtype=np.int64),
+        "soft_retention": np.array([retention for _, retention in context.soft], dtype=np.float64),
+        "lost_at": np.array(context.lost_at, dtype=np.int64),
+        "summary_at": summaries[:, 0],
+        "summary_tokens": summaries[:, 1],
+        **dict(zip(_SUMMARISER, summariser.T, strict=True)),
+    }
