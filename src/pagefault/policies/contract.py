@@ -67,6 +67,7 @@ class Capability(StrEnum):
     NEEDS_TEXT = "needs-text"
     NEEDS_EMBEDDINGS = "needs-embeddings"
     NEEDS_FUTURE = "needs-future"
+    NEEDS_ARCHIVE = "needs-archive"
     RANDOMISED = "randomised"
 
 
@@ -95,6 +96,7 @@ class WriteBack(Protocol):
     """Chooses what an evicted page leaves behind."""
 
     name: str
+    capabilities: frozenset[Capability]
 
     def choose(self, page: PageFacts, turn: int) -> Leave: ...
 
@@ -104,6 +106,17 @@ class FetchPolicy(Protocol):
     """Chooses what else to bring in when a page is paged in."""
 
     name: str
+    capabilities: frozenset[Capability]
 
     def companions(self, page_id: str, ordinal: int, room_tokens: int) -> Sequence[int]:
         """Ordinals of further pages worth fetching with this one (may be empty), best first."""
+
+
+@runtime_checkable
+class SearchingFetch(FetchPolicy, Protocol):
+    """A fetch policy that also has the archive searched: what it finds comes in as long as there is room."""
+
+    pages_max: int
+
+    def query(self, recent: Sequence[PageFacts]) -> str:
+        """What to search for, empty for nothing; ``recent`` are the newest pages shown, newest last."""

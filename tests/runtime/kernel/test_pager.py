@@ -87,6 +87,29 @@ def test_pages_fetched_along_are_no_faults() -> None:
     assert (statistics.page_faults, statistics.page_hits) == (1, 1)
 
 
+def test_related_pages_are_asked_for_and_take_no_more_room_than_a_page() -> None:
+    made = definition(write_back="archive")
+    desk = Desk(replace(made, policies=replace(made.policies, fetch="related")))
+    talk(desk, 60)
+    desk.send(message("again", "look back at the boat"))
+    desk.replies(call("page_in", True, page_id="p1"))
+    query = desk.of(fx.LoadPages)[-1].related
+    assert query is not None
+    assert "look back at the boat" in query.text
+    shown = [shown.page.id for shown in desk.agent.context.pages()]
+    assert set(query.exclude) <= set(shown), "what is there need not be found"
+    found = [page for page in desk.archive.values() if page.id not in shown][:40]
+    assert found[0].id == "p1"
+    desk.feed(ev.PagesLoaded(desk.tick(), desk.call_id, tuple(found)))
+    entered = desk.notices("paged_in")[-1].page_ids
+    assert entered[0] == "p1"
+    assert 1 < len(entered) < len(found)
+    limit = desk.agent.context.page_tokens_max()
+    entries = desk.agent.context.entries
+    assert sum(entries[page_id].page.tokens for page_id in entered[1:]) <= limit
+    assert desk.agent.statistics.page_faults == 1
+
+
 def test_a_page_that_the_model_pages_out_is_no_eviction_of_the_policys() -> None:
     desk = Desk()
     told: list[tuple[str, bool]] = []

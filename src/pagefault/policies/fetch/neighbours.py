@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pagefault.policies import parameters
+from pagefault.policies.contract import Capability
 
 
 class Neighbours:
@@ -15,6 +16,7 @@ class Neighbours:
     """
 
     name = "neighbours"
+    capabilities: frozenset[Capability] = frozenset()
 
     def __init__(self, *, before: int = 1, after: int = 1, tokens_expected: int = 64) -> None:
         self._before = parameters.whole("neighbours.before", before, at_least=0, at_most=64)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pagefault.policies import parameters
-from pagefault.policies.contract import Leave, PageFacts
+from pagefault.policies.contract import Capability, Leave, PageFacts
 
 
 class Handle:
@@ -14,6 +14,7 @@ class Handle:
     """
 
     name = "handle"
+    capabilities: frozenset[Capability] = frozenset()
 
     def __init__(self, *, tokens_min: int = 32) -> None:
         self._tokens_min = parameters.whole("handle.tokens_min", tokens_min, at_least=0, at_most=1_000_000)

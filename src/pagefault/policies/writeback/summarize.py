@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pagefault.policies import parameters
-from pagefault.policies.contract import Leave, PageFacts
+from pagefault.policies.contract import Capability, Leave, PageFacts
 
 
 class Summarize:
@@ -14,6 +14,7 @@ class Summarize:
     """
 
     name = "summarize"
+    capabilities: frozenset[Capability] = frozenset()
 
     def __init__(self, *, handle_results: bool = False) -> None:
         self._handle_results = parameters.flag("summarize.handle_results", handle_results)

@@ -36,7 +36,7 @@ from pagefault.runtime.kernel import events as ev
 from pagefault.runtime.kernel.intake import spoken
 from pagefault.runtime.kernel.pages import archived
 from pagefault.runtime.models.protocols import Processor
-from pagefault.runtime.values import CallId, Effect, ModelReply
+from pagefault.runtime.values import CallId, Effect, ModelReply, Page, PageId
 
 log = structlog.get_logger(__name__)
 
@@ -233,10 +233,24 @@ class Performer:
             except StoreError as error:
                 return ev.PagesLoaded(self._clock.now_ms(), effect.call_id, (), problem=str(error))
         pages = tuple(found[page_id] for page_id in wanted if page_id in found)
+        pages += await self._related(frame, effect, {page.id for page in pages})
         if self.cache.is_on and frame.broken is None:
             self.cache.fetch(frame.id, pages)
         missing = tuple(page_id for page_id in effect.page_ids if page_id not in found)
         return ev.PagesLoaded(self._clock.now_ms(), effect.call_id, pages, missing)
+
+    async def _related(self, frame: Frame, effect: fx.LoadPages, known: set[PageId]) -> tuple[Page, ...]:
+        """What else a fetch policy wants searched for; nothing if that cannot be done: nobody waits for it."""
+        if effect.related is None:
+            return ()
+        try:
+            await frame.committed()
+            await self._pages.hand_over()
+            result = await self._stores.search(frame.owner, effect.related)
+        except StoreError as error:
+            log.warning("related_pages_not_found", agent=frame.id, problem=str(error))
+            return ()
+        return tuple(hit.page for hit in result.hits if hit.page.id not in known)
 
     # --- what goes to others
 

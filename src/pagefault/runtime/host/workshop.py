@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pagefault.policies.contract import PolicyError
+from pagefault.policies.contract import EvictionPolicy, PolicyError
 from pagefault.policies.registry import UnknownPolicy, make_fetch, make_policy, make_write_back
 from pagefault.runtime.errors import ConfigError, StoreCorrupt, UnknownName
 from pagefault.runtime.functions.registry import AgentFunctions, Registry
@@ -53,8 +53,14 @@ class Workshop:
     def functions(self, definition: AgentDefinition) -> AgentFunctions:
         return self.registry.table(definition.functions)
 
-    def make(self, definition: AgentDefinition, functions: AgentFunctions | None = None) -> AgentState:
-        """A new kernel.
+    def make(
+        self,
+        definition: AgentDefinition,
+        functions: AgentFunctions | None = None,
+        *,
+        wrap: Callable[[EvictionPolicy], EvictionPolicy] | None = None,
+    ) -> AgentState:
+        """A new kernel; ``wrap`` may put something around its eviction policy.
 
         Raises :class:`~pagefault.runtime.errors.ConfigError` or
         :class:`~pagefault.runtime.errors.UnknownName` for a definition that cannot work.
@@ -68,6 +74,8 @@ class Workshop:
             raise UnknownName(str(error)) from error
         except PolicyError as error:
             raise ConfigError("policies", str(error), "what the policy's docstring says") from error
+        if wrap is not None:
+            eviction = wrap(eviction)
         table = functions or self.functions(definition)
         return AgentState(definition, self.counter, table, eviction=eviction, write_back=write_back, fetch=fetch)
 

@@ -13,7 +13,8 @@ from dataclasses import replace
 from typing import Any
 
 from pagefault.policies.contract import Leave
-from pagefault.runtime.kernel.effects import Deliver, LoadPages, RunFunction, SearchArchive, Send, SetTimer
+from pagefault.runtime.kernel.effects import Deliver, RunFunction, SearchArchive, Send, SetTimer
+from pagefault.runtime.kernel.fetching import load_effect, with_room
 from pagefault.runtime.kernel.functions import (
     CallAgent,
     CallProblem,
@@ -268,31 +269,6 @@ def _fetch(data: AgentData, chain: Chain, call: FunctionCall, page_ids: tuple[Pa
     return True
 
 
-def load_effect(data: AgentData) -> LoadPages:
-    """The request for the pages that the outstanding call wants, and their companions."""
-    outstanding = data.outstanding
-    assert outstanding is not None
-    companions: list[PageId] = []
-    for page_id in outstanding.page_ids:
-        if page_id[1:].isdigit():
-            for ordinal in _companions(data, page_id):
-                companion = PageId(f"p{ordinal}")
-                resident = data.context.entries.get(companion)
-                if resident is None or resident.page.fidelity is not Fidelity.FULL:
-                    companions.append(companion)
-    return LoadPages(outstanding.cause, outstanding.call_id, tuple(outstanding.page_ids), tuple(companions))
-
-
-def _companions(data: AgentData, page_id: PageId) -> list[int]:
-    room = data.context.page_tokens_max(data.pinned_tokens)
-    try:
-        return list(data.fetch.companions(page_id, int(page_id[1:]), room))
-    except Exception as error:  # noqa: BLE001 - a plug-in may raise anything; the agent must go on
-        data.statistics.policy_failures += 1
-        data.notice("policy_failed", (page_id,), text=f"fetch {data.fetch.name}: {error}")
-        return []
-
-
 # --- results ----------------------------------------------------------------------------------------
 
 
@@ -338,6 +314,7 @@ def take_pages(data: AgentData, call: FunctionCall, wanted: list[PageId], pages:
     resident = {page_id for page_id in wanted if data.touch(page_id)}  # it came back while this was under way
     resident |= {page.id for page in pages if page.id not in wanted and data.is_resident(page.id)}
     fresh = [page for page in pages if page.id not in arrived and page.id not in resident]
+    fresh = with_room(data, fresh, wanted)
     needed = tuple(page.id for page in fresh if page.id in wanted)  # the others were fetched along with them
     if fresh:
         data.fault(needed, sum(page.tokens for page in fresh))

@@ -78,13 +78,14 @@ class SearchArchive:
 
 @dataclass(frozen=True, slots=True)
 class LoadPages:
-    """Read pages by id, and ``companions`` if they are there; answer ``PagesLoaded``."""
+    """Read pages by id, and ``companions`` if they are there, and what ``related`` finds; answer ``PagesLoaded``."""
 
     gated: ClassVar[bool] = False
     cause: InterruptId
     call_id: CallId
     page_ids: tuple[PageId, ...]
     companions: tuple[PageId, ...] = ()
+    related: ArchiveQuery | None = None
 
 
 @dataclass(frozen=True, slots=True)

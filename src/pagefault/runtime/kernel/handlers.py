@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from pagefault.runtime.errors import InvalidTransition
-from pagefault.runtime.kernel.acting import fail_call, load_effect, run_effect, take_hits, take_outcome, take_pages
+from pagefault.runtime.kernel.acting import fail_call, run_effect, take_hits, take_outcome, take_pages
 from pagefault.runtime.kernel.context import CORRECTION_CEILING
 from pagefault.runtime.kernel.effects import Accept, Reject, SearchArchive, SetTimer
 from pagefault.runtime.kernel.events import (
@@ -24,6 +24,7 @@ from pagefault.runtime.kernel.events import (
     SummaryFailed,
     SummaryReady,
 )
+from pagefault.runtime.kernel.fetching import load_effect
 from pagefault.runtime.kernel.functions import CallProblem
 from pagefault.runtime.kernel.intake import take_result
 from pagefault.runtime.kernel.pager import Room, drop_summary, summarize_effect, take_summary

@@ -27,6 +27,8 @@ SUMMARIZER_SYSTEM = (
 )
 WORDS_PER_TOKEN = 0.7
 PIECE_TOKENS_MIN = 64
+EVERYTHING = 10**9
+"""More tokens than a context has: what a policy is asked for when all that can leave must."""
 
 
 class Room(Enum):
@@ -136,7 +138,7 @@ def _finish(
     settings = data.definition.context
     if used > settings.high_tokens or used >= before:
         _trim_handles(data, 0)
-        for page_id in _choose(data, 10**9, 1):
+        for page_id in _choose(data, EVERYTHING, 1):
             evict(data, page_id, Leave.NOTHING)
         assembled, used = _measure(data)
     if used > settings.high_tokens:
