@@ -43,6 +43,7 @@ from pagefault.policies.eviction.two_q import TwoQ
 from pagefault.policies.eviction.wtinylfu import WTinyLfu
 from pagefault.policies.fetch.demand import Demand
 from pagefault.policies.fetch.neighbours import Neighbours
+from pagefault.policies.fetch.related import Related
 from pagefault.policies.writeback.archive import Archive
 from pagefault.policies.writeback.drop import Drop
 from pagefault.policies.writeback.handle import Handle
@@ -88,6 +89,7 @@ WRITE_BACK: Mapping[str, Callable[..., WriteBack]] = {
 FETCH: Mapping[str, Callable[..., FetchPolicy]] = {
     "demand": Demand,
     "neighbours": Neighbours,
+    "related": Related,
 }
 
 _T = TypeVar("_T", EvictionPolicy, WriteBack, FetchPolicy)
