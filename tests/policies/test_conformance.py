@@ -65,6 +65,28 @@ class Opaque(Lru):
         return {"policy": self.name, "pages": set(super().dump()["pages"][0])}
 
 
+class Loses(Lru):
+    """Takes its answer for the deed: a page that was named, but stayed, is never named again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.named: dict[str, None] = {}
+        self.last: list[str] = []
+
+    def victims(self, tokens_needed: int, protected: Collection[str], turn: int) -> Sequence[str]:
+        again = [page_id for page_id in self.last if page_id in self._tokens and page_id not in protected]
+        if again and again == self.last:
+            return again
+        self.last = list(super().victims(tokens_needed, {*protected, *self.named}, turn))
+        self.named |= dict.fromkeys(self.last)
+        return self.last
+
+
+class Silent(Lru):
+    def explain(self, page_id: str, turn: int) -> str:
+        return ""
+
+
 class Rambles(Lru):
     def explain(self, page_id: str, turn: int) -> str:
         return "one line\nand another"
@@ -79,8 +101,10 @@ class Rambles(Lru):
         (Invents, r"^lru\.victims: found \['p0'\], allowed: resident pages, each once$"),
         (Deeds, r"^lru\.victims: .* allowed: a peek that changes nothing"),
         (Moody, r"^lru\.\w+: .* allowed: what a policy that heard the same answers"),
-        (Forgets, r"^lru\.load: .* allowed: what a policy that heard the same answers"),
+        (Forgets, r"^lru\.(load|victims): .* allowed: what a policy that heard the same answers"),
         (Opaque, r"^lru\.dump: found 'Object of type set is not JSON serializable'"),
+        (Loses, r"^lru\.\w+: .* allowed: "),
+        (Silent, r"^lru\.explain: found \['', ''\], allowed: the same line from both, and one line$"),
         (Rambles, r"^lru\.explain: .* allowed: the same line from both, and one line$"),
         (object, r"^policy: found 'object', allowed: an object with everything that EvictionPolicy has$"),
     ],

@@ -68,6 +68,7 @@ class Capability(StrEnum):
     NEEDS_EMBEDDINGS = "needs-embeddings"
     NEEDS_FUTURE = "needs-future"
     NEEDS_ARCHIVE = "needs-archive"
+    NEEDS_MODEL = "needs-model"
     RANDOMISED = "randomised"
 
 
@@ -89,6 +90,14 @@ class EvictionPolicy(Protocol):
     def explain(self, page_id: str, turn: int) -> str: ...  # one line: why it stays or goes
     def dump(self) -> State: ...
     def load(self, state: State) -> None: ...
+
+
+@runtime_checkable
+class CapacityAware(Protocol):
+    """An eviction policy whose lists are shares of the room that there is.  Whoever knows it says so before the
+    first page, and when it changes; a policy that is not told goes by what flushes let stay."""
+
+    def set_capacity(self, tokens: int) -> None: ...
 
 
 @runtime_checkable
@@ -120,3 +129,28 @@ class SearchingFetch(FetchPolicy, Protocol):
 
     def query(self, recent: Sequence[PageFacts]) -> str:
         """What to search for, empty for nothing; ``recent`` are the newest pages shown, newest last."""
+
+
+@runtime_checkable
+class RatedEviction(EvictionPolicy, Protocol):
+    """An eviction policy that goes by importance, which may become known after the page came in."""
+
+    def on_rated(self, page_id: str, importance: float) -> None: ...
+
+
+@runtime_checkable
+class ImportanceScorer(Protocol):
+    """Says how important a page is, from 0 to 1, when it is made; ``None`` leaves that to the policies."""
+
+    name: str
+    capabilities: frozenset[Capability]
+
+    def score(self, page: PageFacts) -> float | None: ...
+
+
+@runtime_checkable
+class ModelScorer(ImportanceScorer, Protocol):
+    """A scorer that asks a model: what to ask, and how to read the answer (``None``: it cannot be read)."""
+
+    def question(self, page: PageFacts) -> str: ...
+    def read(self, answer: str) -> float | None: ...
