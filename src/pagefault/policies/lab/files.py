@@ -144,7 +144,7 @@ def _described(page: PageFacts) -> dict[str, Any]:
 
 def _from_lines(path: str, text: str) -> Trace:
     builder: TraceBuilder | None = None
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
         where = f"{path}:{number}"

@@ -86,7 +86,7 @@ def test_what_looks_like_an_identifier(value: object, is_one: bool) -> None:
 
 
 def test_old_calls_parts_and_unreadable_arguments_are_read() -> None:
-    log = [
+    log: list[dict[str, Any]] = [
         {"role": "developer", "content": "…"},
         {"role": "user", "content": [{"type": "text", "text": "Book K881."}, {"type": "image_url", "image_url": {}}]},
         {"role": "assistant", "content": "", "function_call": {"name": "book", "arguments": '{"seat": "K881"}'}},

@@ -69,7 +69,7 @@ def test_fault_rates_are_those_of_neural_paging(policy: str, published: float) -
 )
 def test_parameters_out_of_bounds_are_named(parameters: dict[str, int], field: str) -> None:
     with pytest.raises(PolicyError) as caught:
-        shifting(**parameters)  # type: ignore[arg-type]  # wrong on purpose
+        shifting(**parameters)
     assert caught.value.field == field
 
 

@@ -184,7 +184,7 @@ def _read(path: Path) -> Any:
         if "Extra data" not in problem.msg:
             raise TraceError(str(path), str(problem), "JSON or lines of JSON") from problem
     lines = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             try:
                 lines.append(json.loads(line))
