@@ -7,6 +7,7 @@ point in the group ``pagefault.policies``, whose name says the kind and the poli
     "eviction.mine" = "my_package.policies:Mine"
     "write_back.mine" = "my_package.policies:MineToo"
     "fetch.mine" = "my_package.policies:MineAsWell"
+    "scorer.mine" = "my_package.policies:MyScorer"
 
 What ships always wins: installing a package cannot change what ``lru`` means.
 """
@@ -18,7 +19,7 @@ from collections.abc import Callable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar
 
-from pagefault.policies.contract import EvictionPolicy, FetchPolicy, PolicyError, WriteBack
+from pagefault.policies.contract import EvictionPolicy, FetchPolicy, ImportanceScorer, PolicyError, WriteBack
 from pagefault.policies.eviction.arc import Arc
 from pagefault.policies.eviction.clock import Clock
 from pagefault.policies.eviction.fifo import Fifo
@@ -44,6 +45,9 @@ from pagefault.policies.eviction.wtinylfu import WTinyLfu
 from pagefault.policies.fetch.demand import Demand
 from pagefault.policies.fetch.neighbours import Neighbours
 from pagefault.policies.fetch.related import Related
+from pagefault.policies.scorers.claimed import Claimed
+from pagefault.policies.scorers.heuristic import Heuristic
+from pagefault.policies.scorers.model_rated import ModelRated
 from pagefault.policies.writeback.archive import Archive
 from pagefault.policies.writeback.drop import Drop
 from pagefault.policies.writeback.handle import Handle
@@ -91,8 +95,13 @@ FETCH: Mapping[str, Callable[..., FetchPolicy]] = {
     "neighbours": Neighbours,
     "related": Related,
 }
+SCORERS: Mapping[str, Callable[..., ImportanceScorer]] = {
+    "claimed": Claimed,
+    "heuristic": Heuristic,
+    "model_rated": ModelRated,
+}
 
-_T = TypeVar("_T", EvictionPolicy, WriteBack, FetchPolicy)
+_T = TypeVar("_T", EvictionPolicy, WriteBack, FetchPolicy, ImportanceScorer)
 
 
 class UnknownPolicy(PolicyError):
@@ -114,6 +123,11 @@ def fetch_names() -> tuple[str, ...]:
     return _names("fetch", FETCH)
 
 
+def scorer_names() -> tuple[str, ...]:
+    """Names that :func:`make_scorer` takes, in alphabetical order."""
+    return _names("scorer", SCORERS)
+
+
 def make_policy(name: str, **parameters: Any) -> EvictionPolicy:
     """A new eviction policy.  Raises :class:`UnknownPolicy`, and ``PolicyError`` for a wrong parameter."""
     return _make("eviction", EVICTION, EvictionPolicy, name, parameters)  # type: ignore[type-abstract]  # a Protocol, used for isinstance
@@ -127,6 +141,11 @@ def make_write_back(name: str, **parameters: Any) -> WriteBack:
 def make_fetch(name: str, **parameters: Any) -> FetchPolicy:
     """A new fetch policy.  Raises :class:`UnknownPolicy`, and ``PolicyError`` for a wrong parameter."""
     return _make("fetch", FETCH, FetchPolicy, name, parameters)  # type: ignore[type-abstract]  # see make_policy
+
+
+def make_scorer(name: str, **parameters: Any) -> ImportanceScorer:
+    """A new scorer of importance.  Raises :class:`UnknownPolicy`, and ``PolicyError`` for a wrong parameter."""
+    return _make("scorer", SCORERS, ImportanceScorer, name, parameters)  # type: ignore[type-abstract]  # see make_policy
 
 
 def _installed(kind: str) -> list[tuple[str, EntryPoint]]:

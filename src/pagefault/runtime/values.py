@@ -186,7 +186,8 @@ class ModelRequest:
     """Everything a processor needs for one model call.
 
     ``prompt_tokens`` is the kernel's count of what is sent (reply reserve not included), ``reply_tokens_max``
-    the room kept for the answer.  ``purpose`` is ``step`` or ``summarize``.
+    the room kept for the answer.  ``purpose`` is ``step``, ``summarize`` or
+    ``rate`` (how important is a page).
     """
 
     agent: AgentId

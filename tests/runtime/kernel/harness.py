@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from pagefault.policies.registry import make_fetch, make_policy, make_write_back
+from pagefault.policies.registry import make_fetch, make_policy, make_scorer, make_write_back
 from pagefault.runtime.functions.decorator import function
 from pagefault.runtime.functions.definition import SystemSettings
 from pagefault.runtime.functions.registry import Registry
@@ -127,6 +127,7 @@ def new_agent(made: AgentDefinition) -> AgentState:
         eviction=make_policy(made.policies.eviction),
         write_back=make_write_back(made.policies.write_back),
         fetch=make_fetch(made.policies.fetch),
+        scorer=make_scorer(made.policies.scorer),
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from pagefault.policies.contract import Capability
 from pagefault.runtime.kernel import effects as fx
 from pagefault.runtime.kernel import events as ev
 from pagefault.runtime.kernel.context import CORRECTION_CEILING
@@ -163,6 +164,7 @@ def test_a_server_that_always_says_overflow_does_not_shrink_the_context_to_nothi
 def test_a_fetch_policy_that_raises_does_not_stop_a_page_from_coming() -> None:
     class Broken:
         name = "broken"
+        capabilities: frozenset[Capability] = frozenset()
 
         def companions(self, page_id: str, ordinal: int, room_tokens: int) -> list[int]:
             raise RuntimeError("on purpose")

@@ -137,6 +137,10 @@ class Importance:
     def on_remove(self, page_id: str, evicted: bool) -> None:
         del self._pages[page_id]
 
+    def on_rated(self, page_id: str, importance: float) -> None:
+        """The importance of a page became known after it came in."""
+        self._pages[page_id].importance = importance
+
     def victims(self, tokens_needed: int, protected: Collection[str], turn: int) -> Sequence[str]:
         order = ((page_id, self._pages[page_id].tokens) for page_id in self._order(self._scores(turn)))
         return first_to_leave(order, tokens_needed, protected)

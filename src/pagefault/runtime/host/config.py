@@ -42,7 +42,8 @@ class Agent(_Strict):
 
     ``model``: ``scripted:NAME``, ``scripted:module:function``, ``openai:MODEL``…; ``model_options`` go to
     the processor (``base_url``, ``api_key_env``, ``timeout_s``…).  ``functions`` are names, or the sets ``memgpt`` and
-    ``all``.  ``policy``, ``write_back`` and ``fetch`` name paging policies.  ``context_tokens`` is the
+    ``all``.  ``policy``, ``write_back`` and ``fetch`` name paging policies, ``scorer`` what says how
+    important a page is where its sender does not.  ``context_tokens`` is the
     budget of prompt and reply together, ``reply_tokens`` the part kept for the reply.  The other limits
     are those of :mod:`pagefault.runtime.kernel.settings`.
     """
@@ -63,6 +64,9 @@ class Agent(_Strict):
     write_back: str = "handle"
     write_back_options: Mapping[str, Parameter] = Field(default_factory=dict)
     fetch: str = "demand"
+    fetch_options: Mapping[str, Parameter] = Field(default_factory=dict)
+    scorer: str = "claimed"
+    scorer_options: Mapping[str, Parameter] = Field(default_factory=dict)
     context_tokens: int = 8192
     reply_tokens: int = 1024
     warn_share: float = 0.70
@@ -108,6 +112,9 @@ class Agent(_Strict):
                 write_back=self.write_back,
                 write_back_parameters=tuple(self.write_back_options.items()),
                 fetch=self.fetch,
+                fetch_parameters=tuple(self.fetch_options.items()),
+                scorer=self.scorer,
+                scorer_parameters=tuple(self.scorer_options.items()),
             ),
             context=ContextSettings(
                 budget_tokens=self.context_tokens,

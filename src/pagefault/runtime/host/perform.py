@@ -89,6 +89,7 @@ class Performer:
             fx.StorePages: self._store,
             fx.ForgetPages: self._forget,
             fx.DemotePages: self._demote,
+            fx.RatePage: self._rate,
             fx.Accept: self._accept,
             fx.Reject: self._reject,
             fx.Send: self._send,
@@ -172,6 +173,30 @@ class Performer:
             log.warning("summary_failed", processor=processor.name, problem=str(error))
             return ev.SummaryFailed(self._clock.now_ms(), effect.call_id, str(error))
         return ev.SummaryReady(self._clock.now_ms(), effect.call_id, reply.text, reply.usage)
+
+    def _rate(self, frame: Frame, _seq: int, effect: fx.RatePage) -> None:
+        """A call that nothing waits for: when it is broken off, the page stays as it is."""
+        definition = frame.state.definition
+        processor = self._workshop.processor(definition.summarizer or definition.model)
+        call_id = CallId(f"{frame.id}/rating/{effect.page_id}")
+        task = asyncio.get_running_loop().create_task(self._rating(processor, effect))
+        frame.tasks[call_id] = task
+
+        def ended(done: asyncio.Task[ev.Event]) -> None:
+            frame.tasks.pop(call_id, None)
+            if not done.cancelled() and (error := done.exception()) is not None:
+                self._fail(frame, InternalError(f"{frame.id}: {call_id} raised {type(error).__name__}: {error}"))
+            elif not done.cancelled():
+                self._feed(frame, done.result())
+
+        task.add_done_callback(ended)
+
+    async def _rating(self, processor: Processor, effect: fx.RatePage) -> ev.Event:
+        try:
+            reply = await processor.reply(effect.request)
+        except ModelError as error:
+            return ev.PageRated(self._clock.now_ms(), effect.page_id, "", str(error))
+        return ev.PageRated(self._clock.now_ms(), effect.page_id, reply.text)
 
     def _run_function(self, frame: Frame, _seq: int, effect: fx.RunFunction) -> None:
         if effect.call_id in frame.given_up:

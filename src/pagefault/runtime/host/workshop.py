@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pagefault.policies.contract import EvictionPolicy, PolicyError
-from pagefault.policies.registry import UnknownPolicy, make_fetch, make_policy, make_write_back
+from pagefault.policies.registry import UnknownPolicy, make_fetch, make_policy, make_scorer, make_write_back
 from pagefault.runtime.errors import ConfigError, StoreCorrupt, UnknownName
 from pagefault.runtime.functions.registry import AgentFunctions, Registry
 from pagefault.runtime.host.records import CODEC, UNSENT, decode_definition, decode_event
@@ -70,6 +70,7 @@ class Workshop:
             eviction = make_policy(policies.eviction, **dict(policies.eviction_parameters))
             write_back = make_write_back(policies.write_back, **dict(policies.write_back_parameters))
             fetch = make_fetch(policies.fetch, **dict(policies.fetch_parameters))
+            scorer = make_scorer(policies.scorer, **dict(policies.scorer_parameters))
         except UnknownPolicy as error:
             raise UnknownName(str(error)) from error
         except PolicyError as error:
@@ -77,7 +78,9 @@ class Workshop:
         if wrap is not None:
             eviction = wrap(eviction)
         table = functions or self.functions(definition)
-        return AgentState(definition, self.counter, table, eviction=eviction, write_back=write_back, fetch=fetch)
+        return AgentState(
+            definition, self.counter, table, eviction=eviction, write_back=write_back, fetch=fetch, scorer=scorer
+        )
 
     def try_out(self, definition: AgentDefinition) -> None:
         """Everything that can be wrong with a definition is found now: policies, functions, budget, model."""

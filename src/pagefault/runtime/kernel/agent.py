@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
-from pagefault.policies.contract import EvictionPolicy, FetchPolicy, WriteBack
+from pagefault.policies.contract import EvictionPolicy, FetchPolicy, ImportanceScorer, WriteBack
+from pagefault.policies.scorers.claimed import Claimed
 from pagefault.runtime.errors import InvalidTransition, StoreCorrupt
 from pagefault.runtime.kernel.effects import AnyEffect, DemotePages
 from pagefault.runtime.kernel.events import Event
@@ -43,6 +44,7 @@ class AgentState(AgentData):
         eviction: EvictionPolicy,
         write_back: WriteBack,
         fetch: FetchPolicy,
+        scorer: ImportanceScorer | None = None,
     ) -> None:
         """Make an agent that has not lived.
 
@@ -51,7 +53,13 @@ class AgentState(AgentData):
         """
         validate(definition)
         super().__init__(
-            definition, counter, functions, eviction=GuardedEviction(eviction), write_back=write_back, fetch=fetch
+            definition,
+            counter,
+            functions,
+            eviction=GuardedEviction(eviction),
+            write_back=write_back,
+            fetch=fetch,
+            scorer=scorer or Claimed(),
         )
 
     def handle(self, event: Event) -> list[AnyEffect]:
@@ -127,6 +135,7 @@ class AgentState(AgentData):
             "calls_made": self.calls_made,
             "remembered": [[key, page_id] for key, page_id in self.remembered.items()],
             "evicted": list(self.evicted),
+            "rating": list(self.rating),
             "mailbox": self.mailbox.dump(),
             "entries": list(self.context.entries.values()),
             "blocks": [[block.label, block.text] for block in self.context.blocks.values()],
@@ -164,6 +173,7 @@ class AgentState(AgentData):
         self.timers = {str(key): timer for key, timer in state["timers"]}
         self.remembered = OrderedDict((InterruptId(key), PageId(page_id)) for key, page_id in state["remembered"])
         self.evicted = OrderedDict.fromkeys(PageId(key) for key in state["evicted"])
+        self.rating = dict.fromkeys(PageId(key) for key in state.get("rating", ()))
         self.mailbox.load(state["mailbox"])
         self.context.queue.load(state["entries"])
         for label, text in state["blocks"]:

@@ -116,6 +116,16 @@ class DemotePages:
 
 
 @dataclass(frozen=True, slots=True)
+class RatePage:
+    """Ask a model how important a page is; answer ``PageRated``.  Nothing waits for it."""
+
+    gated: ClassVar[bool] = False
+    cause: InterruptId
+    page_id: PageId
+    request: ModelRequest
+
+
+@dataclass(frozen=True, slots=True)
 class Accept:
     """The interrupt is in the mailbox; tell the sender.
 
@@ -223,6 +233,7 @@ AnyEffect = (
     | StorePages
     | ForgetPages
     | DemotePages
+    | RatePage
     | Accept
     | Reject
     | Send
@@ -247,6 +258,8 @@ NOTICES: dict[str, str] = {
     "summarized": "the recursive summary was renewed; value: its tokens",
     "summary_failed": "the summariser failed; the pages left handles instead",
     "calls_limit": "a reply called more functions than may run at once; value: the limit",
+    "rating_skipped": "too many pages wait for a rating, or the question has no room; page_ids: the page",
+    "rating_failed": "a page was not rated; text: the answer, or the problem",
     "cut": "a page was too large and was cut into parts; page_ids: the parts",
     "mailbox_full": "an interrupt was refused; text: which bound",
     "parked": "a chain waits for another agent; text: which",

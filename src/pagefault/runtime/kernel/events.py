@@ -93,6 +93,16 @@ class SummaryFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class PageRated:
+    """A model said how important a page is; ``problem`` (when not empty) says why it did not."""
+
+    at_ms: int
+    page_id: PageId
+    answer: str
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Cancelled:
     """The host stopped a call that it was asked to stop; no reply will come."""
 
@@ -127,6 +137,7 @@ Event = (
     | PagesLoaded
     | SummaryReady
     | SummaryFailed
+    | PageRated
     | Cancelled
     | ClockAdvanced
     | Recovered
@@ -140,6 +151,7 @@ EVENT_TYPES: tuple[type[Event], ...] = (
     PagesLoaded,
     SummaryReady,
     SummaryFailed,
+    PageRated,
     Cancelled,
     ClockAdvanced,
     Recovered,

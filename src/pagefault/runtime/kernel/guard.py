@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Any
 
-from pagefault.policies.contract import EvictionPolicy, PageFacts, State
+from pagefault.policies.contract import EvictionPolicy, PageFacts, RatedEviction, State
 
 
 class GuardedEviction:
@@ -38,6 +38,11 @@ class GuardedEviction:
     def on_hit(self, page_id: str, turn: int) -> None:
         assert page_id in self._tokens, f"hit on {page_id}, which is not resident"
         self._attempt("on_hit", lambda: self._policy.on_hit(page_id, turn))
+
+    def on_rated(self, page_id: str, importance: float) -> None:
+        policy = self._policy
+        if isinstance(policy, RatedEviction):
+            self._attempt("on_rated", lambda: policy.on_rated(page_id, importance))
 
     def on_remove(self, page_id: str, evicted: bool) -> None:
         del self._tokens[page_id]

@@ -18,6 +18,7 @@ from pagefault.runtime.kernel.events import (
     InterruptArrived,
     ModelFailed,
     ModelReplied,
+    PageRated,
     PagesLoaded,
     Recovered,
     SearchReturned,
@@ -337,6 +338,7 @@ def _set_off(data: AgentData, timer_id: str) -> None:
 def on_recovered(data: AgentData, event: Recovered) -> None:
     """Ask again for what was outstanding; report what may have happened and must not happen twice."""
     data.epoch = event.epoch
+    data.rating.clear()  # nobody answers what the last activation asked
     for wake_ms in data.wake_times_ms:
         data.emit(SetTimer(data.cause, wake_ms))
     outstanding = data.outstanding
@@ -391,4 +393,6 @@ def subject(event: Event) -> str:
         return ""
     if isinstance(event, Recovered):
         return f"epoch {event.epoch}"
+    if isinstance(event, PageRated):
+        return event.page_id
     return str(event.call_id)

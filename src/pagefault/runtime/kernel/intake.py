@@ -12,6 +12,7 @@ from dataclasses import replace
 from pagefault.runtime.kernel.context import HIT_TOKENS_MIN
 from pagefault.runtime.kernel.pager import split_text
 from pagefault.runtime.kernel.pages import archived, cost, entry, heading, render
+from pagefault.runtime.kernel.rating import ask_for_rating
 from pagefault.runtime.kernel.state import AgentData
 from pagefault.runtime.values import (
     FunctionCall,
@@ -144,6 +145,8 @@ def enter_bounded(data: AgentData, page: Page, *, stored: bool, paged_in: bool =
         data.enter_shown(shown)
         if stored and not paged_in:
             data.store(shown.page)
+        if not paged_in:
+            ask_for_rating(data, shown)
         return page.id
     room = max(TEXT_TOKENS_MIN, limit - (shown.page.tokens - data.counter.count(page.text)) - CONTINUES_TOKENS)
     texts = split_text(data, page.text, room)
@@ -162,6 +165,8 @@ def enter_bounded(data: AgentData, page: Page, *, stored: bool, paged_in: bool =
         data.store(*(sized[1:] if paged_in else sized))
     first = entry(data.counter, pages[0], stored=stored, paged_in=paged_in)
     data.enter_shown(replace(first, is_cut=paged_in))
+    if not paged_in:
+        ask_for_rating(data, first)
     data.notice("cut", tuple(part.id for part in pages), len(pages))
     return page.id
 

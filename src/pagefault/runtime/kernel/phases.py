@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from pagefault.runtime.kernel import handlers
+from pagefault.runtime.kernel import handlers, rating
 from pagefault.runtime.kernel.events import (
     Cancelled,
     ClockAdvanced,
@@ -29,6 +29,7 @@ from pagefault.runtime.kernel.events import (
     InterruptArrived,
     ModelFailed,
     ModelReplied,
+    PageRated,
     PagesLoaded,
     Recovered,
     SearchReturned,
@@ -55,6 +56,7 @@ _ALWAYS: Row = {
     InterruptArrived: handlers.on_interrupt,
     ClockAdvanced: handlers.on_clock,
     Recovered: handlers.on_recovered,
+    PageRated: rating.on_page_rated,
 }
 
 TABLE: dict[Phase, Row] = {

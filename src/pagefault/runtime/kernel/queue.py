@@ -93,6 +93,11 @@ class Queue:
         self._entries[entry.page.id] = entry
         self._assembly = None
 
+    def annotate(self, entry: Entry) -> None:
+        """The same for one that is shown in the same way: what is assembled stays."""
+        assert self._entries[entry.page.id].message == entry.message, f"{entry.page.id} is shown otherwise"
+        self._entries[entry.page.id] = entry
+
     def remove(self, page_id: PageId) -> None:
         del self._entries[page_id]
         self._assembly = None

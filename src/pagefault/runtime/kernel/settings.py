@@ -112,6 +112,8 @@ class PolicySettings:
     write_back_parameters: tuple[tuple[str, str | float | int | bool], ...] = ()
     fetch: str = "demand"
     fetch_parameters: tuple[tuple[str, str | float | int | bool], ...] = ()
+    scorer: str = "claimed"
+    scorer_parameters: tuple[tuple[str, str | float | int | bool], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

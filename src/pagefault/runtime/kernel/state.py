@@ -10,7 +10,8 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from pagefault.policies.contract import FetchPolicy, Leave, WriteBack
+from pagefault.policies.contract import FetchPolicy, ImportanceScorer, Leave, PageFacts, WriteBack
+from pagefault.policies.scorers.claimed import Claimed
 from pagefault.runtime.kernel.context import Context
 from pagefault.runtime.kernel.effects import AnyEffect, Notice, StorePages
 from pagefault.runtime.kernel.functions import FunctionTable, TokenCounter
@@ -143,6 +144,7 @@ class Statistics:
     rejected: int = 0
     malformed_calls: int = 0
     policy_failures: int = 0
+    ratings: int = 0
     overflows: int = 0
     context_tokens: int = 0
     context_tokens_max: int = 0
@@ -160,6 +162,7 @@ class AgentData:
         eviction: GuardedEviction,
         write_back: WriteBack,
         fetch: FetchPolicy,
+        scorer: ImportanceScorer,
     ) -> None:
         self.definition = definition
         self.counter = counter
@@ -167,6 +170,9 @@ class AgentData:
         self.eviction = eviction
         self.write_back = write_back
         self.fetch = fetch
+        self.scorer = scorer
+        self._scores = not isinstance(scorer, Claimed)  # most agents have none, and should not pay for it
+        self.rating: dict[PageId, None] = {}  # pages whose rating is awaited
         self.context = Context(definition, counter, functions)
         self.mailbox = Mailbox(definition.mailbox)
         self.story = Story()
@@ -263,6 +269,8 @@ class AgentData:
     ) -> Page:
         """Make a page with the next ordinal; its cost is counted when it enters the context."""
         self.ordinal += 1
+        if self._scores and kind is not PageKind.NOTICE:
+            importance = self._score(kind, text, author, importance)
         return Page(
             id=PageId(f"p{self.ordinal}"),
             kind=kind,
@@ -281,6 +289,16 @@ class AgentData:
             refs=refs,
             tags=tags,
         )
+
+    def _score(self, kind: PageKind, text: str, author: str, claimed: float | None) -> float | None:
+        made = PageFacts(f"p{self.ordinal}", kind.value, 0, self.ordinal, self.now_ms, author, text, claimed)
+        try:
+            score = self.scorer.score(made)
+            return None if score is None else min(1.0, max(0.0, float(score)))
+        except Exception as error:  # noqa: BLE001 - a plug-in may raise anything; the agent must go on
+            self.statistics.policy_failures += 1
+            self.notice("policy_failed", (PageId(made.id),), text=f"scorer {self.scorer.name}: {error}")
+            return claimed
 
     def enter(self, page: Page, *, stored: bool, paged_in: bool = False) -> Entry:
         """Put a page at the queue's end.  An older entry of the same page (its handle) goes."""
