@@ -92,7 +92,7 @@ def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
         make_policy("lruu")
     with pytest.raises(UnknownPolicy, match=r"^write_back: .* one of archive, drop, handle, summarize$"):
         make_write_back("lru")
-    with pytest.raises(UnknownPolicy, match=r"^fetch: .* one of demand, neighbours$"):
+    with pytest.raises(UnknownPolicy, match=r"^fetch: .* one of demand, neighbours, related$"):
         make_fetch("")
 
 
@@ -120,7 +120,7 @@ class TestInstalled:
         assert (made.name, vars(made)["size"], vars(made)["speed"]) == ("mine", 3, 1)
         assert set(registry.policy_names()) >= {"mine", "fifo", "importance", "lru"}
         assert registry.write_back_names() == ("archive", "drop", "half", "handle", "summarize")
-        assert registry.fetch_names() == ("demand", "neighbours")
+        assert registry.fetch_names() == ("demand", "neighbours", "related")
 
     def test_cannot_replace_what_ships(self) -> None:
         assert type(make_policy("lru")) is registry.EVICTION["lru"]
