@@ -55,6 +55,8 @@ class Stays:
 
         ``horizon`` is the number of events.
         """
+        if not len(self):
+            return np.full(len(pages), -1, dtype=np.int64)
         key = self.page * (horizon + 1) + self.since
         order = np.argsort(key, kind="stable")
         found = np.searchsorted(key[order], pages * (horizon + 1) + events) - 1
@@ -64,7 +66,9 @@ class Stays:
     def resident_before(self, pages: Integers, events: Integers, horizon: int) -> Booleans:
         """Whether each page was resident when that event began."""
         stay = self.latest_before(pages, events, horizon)
-        return (stay >= 0) & (self.until[stay] >= events)
+        resident = stay >= 0
+        resident[resident] = self.until[stay[resident]] >= events[resident]
+        return resident
 
 
 @dataclass(frozen=True, eq=False)
