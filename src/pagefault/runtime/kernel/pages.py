@@ -8,13 +8,13 @@ plain messages that say what they are.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 
 from pagefault.policies.contract import PageFacts
 from pagefault.runtime.kernel.functions import TokenCounter
-from pagefault.runtime.values import Fidelity, FunctionCall, Message, Page, PageKind
+from pagefault.runtime.values import Fidelity, FunctionCall, Message, Page, PageId, PageKind
 
 MESSAGE_OVERHEAD_TOKENS = 4
 """What a chat message costs besides its text: role and delimiters (OpenAI's published rule: 3, and 1 for a name)."""
@@ -100,13 +100,26 @@ def entry(counter: TokenCounter, page: Page, *, stored: bool, paged_in: bool = F
 
 
 def sized(page: Page, tokens: int) -> Page:
-    """The page at full fidelity with its cost.  Spelt out: ``dataclasses.replace`` takes five times as long."""
+    """The page at full fidelity with its cost."""
     if page.tokens == tokens and page.fidelity is Fidelity.FULL:
         return page
+    return _remade(page, page.text, tokens=tokens, fidelity=Fidelity.FULL, calls=page.calls, refs=page.refs)
+
+
+def _remade(
+    page: Page,
+    text: str,
+    *,
+    tokens: int,
+    fidelity: Fidelity,
+    calls: tuple[FunctionCall, ...],
+    refs: tuple[PageId, ...],
+) -> Page:
+    """The page with these fields changed.  Spelt out: ``dataclasses.replace`` takes five times as long."""
     return Page(
         page.id,
         page.kind,
-        page.text,
+        text,
         tokens,
         page.created_ms,
         page.ordinal,
@@ -115,11 +128,11 @@ def sized(page: Page, tokens: int) -> Page:
         page.session,
         page.cause,
         page.space,
-        Fidelity.FULL,
+        fidelity,
         page.importance,
-        page.calls,
+        calls,
         page.answers,
-        page.refs,
+        refs,
         page.tags,
     )
 
@@ -127,9 +140,8 @@ def sized(page: Page, tokens: int) -> Page:
 def handle_entry(counter: TokenCounter, page: Page) -> Entry:
     """The handle of an evicted page; its ``tokens`` are the handle's own."""
     message = render_handle(page)
-    return Entry(
-        replace(page, tokens=cost(counter, message), fidelity=Fidelity.HANDLE, calls=(), refs=()), message, stored=True
-    )
+    handle = _remade(page, page.text, tokens=cost(counter, message), fidelity=Fidelity.HANDLE, calls=(), refs=())
+    return Entry(handle, message, stored=True)
 
 
 def facts(page: Page) -> PageFacts:
@@ -164,4 +176,4 @@ def archived(page: Page, spoken: str) -> Page:
         lines.append(spoken)
     else:
         lines.extend(said(call) for call in page.calls)
-    return replace(page, text="\n".join(lines), calls=())
+    return _remade(page, "\n".join(lines), tokens=page.tokens, fidelity=page.fidelity, calls=(), refs=page.refs)

@@ -23,6 +23,8 @@ WAITING_MAX = 16
 
 def ask_for_rating(data: AgentData, shown: Entry) -> None:
     """Have a model rate a page that has just come in, if the agent's scorer is of that kind."""
+    if not data.asks_model:
+        return
     page, scorer = shown.page, data.scorer
     if page.importance is not None or page.kind not in RATED_KINDS or not isinstance(scorer, ModelScorer):
         return

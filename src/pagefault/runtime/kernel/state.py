@@ -10,7 +10,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from pagefault.policies.contract import FetchPolicy, ImportanceScorer, Leave, PageFacts, WriteBack
+from pagefault.policies.contract import FetchPolicy, ImportanceScorer, Leave, ModelScorer, PageFacts, WriteBack
 from pagefault.policies.scorers.claimed import Claimed
 from pagefault.runtime.kernel.context import Context
 from pagefault.runtime.kernel.effects import AnyEffect, Notice, StorePages
@@ -171,7 +171,9 @@ class AgentData:
         self.write_back = write_back
         self.fetch = fetch
         self.scorer = scorer
-        self._scores = not isinstance(scorer, Claimed)  # most agents have none, and should not pay for it
+        # Most agents have no scorer and should not pay for it; what is a Protocol takes microseconds to find out.
+        self._scores = not isinstance(scorer, Claimed)
+        self.asks_model = isinstance(scorer, ModelScorer)
         self.rating: dict[PageId, None] = {}  # pages whose rating is awaited
         self.context = Context(definition, counter, functions)
         self.mailbox = Mailbox(definition.mailbox)
@@ -314,6 +316,8 @@ class AgentData:
 
     @property
     def pinned_tokens(self) -> int:
+        if not self.pinned:
+            return 0
         entries = self.context.entries
         return sum(entries[page_id].page.tokens for page_id in self.pinned)
 

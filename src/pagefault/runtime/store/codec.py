@@ -222,6 +222,9 @@ class Codec:
             raise StoreCorrupt(f"stored {tag!r} cannot be rebuilt: {error}") from error
 
 
+CONTAINERS: Final = (list, dict, tuple)
+
+
 def _refuse_extension(code: int, _data: bytes) -> NoReturn:
     raise StoreCorrupt(f"stored value holds a msgpack extension (code {code}); none is allowed")
 
@@ -243,7 +246,8 @@ def _check_plain(value: object) -> None:
             children = item
         if depth > DEPTH_MAX:
             raise InternalError(f"cannot be stored: nested deeper than {DEPTH_MAX}")
-        pending.extend((child, depth + 1) for child in children)
+        # Leaves are most of what there is, and nothing about them needs a look.
+        pending.extend([(child, depth + 1) for child in children if isinstance(child, CONTAINERS)])
 
 
 def _check_decoded(value: object) -> None:
