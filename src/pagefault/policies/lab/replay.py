@@ -13,12 +13,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import Any, NoReturn, Protocol, runtime_checkable
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pagefault.policies.contract import EvictionPolicy, FetchPolicy, WriteBack
+from pagefault.policies.contract import CapacityAware, EvictionPolicy, FetchPolicy, WriteBack
 from pagefault.policies.lab.context import LabContext, PolicyBreach
 from pagefault.policies.lab.leavings import Leavings
 from pagefault.policies.lab.log import Edits, History, Stays, history_of_cache
@@ -27,13 +27,6 @@ from pagefault.policies.lab.trace import Booleans, Budget, Integers, Trace
 Floats = NDArray[np.float64]
 DEFAULT_LEAVINGS = Leavings()
 _SUMMARISER = ("summariser_at", "summariser_input", "summariser_output")
-
-
-@runtime_checkable
-class KnowsCapacity(Protocol):
-    """A policy that wants to be told how many tokens its pages have room for."""
-
-    def set_capacity(self, tokens: int) -> None: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,13 +110,13 @@ def replay(
 
     Without ``write_back`` evicted pages leave nothing, without ``fetch`` only what is needed comes in.
     Where the trace has no checks, the capacity is looked at after every page that enters, which is itself
-    protected, and the rest of the context counts for nothing.  ``tell_capacity`` tells it to a policy that
-    :class:`KnowsCapacity`; without it such a policy learns from its flushes.  A replay uses its policy up.
+    protected, and the rest of the context counts for nothing.  ``tell_capacity`` tells it to a policy that is
+    ``CapacityAware``; without it such a policy learns from its flushes.  A replay uses its policy up.
 
     Raises :class:`~pagefault.policies.lab.context.PolicyBreach` for a policy that breaks its contract, with
     its name, the event and the breach.
     """
-    if tell_capacity and isinstance(policy, KnowsCapacity):
+    if tell_capacity and isinstance(policy, CapacityAware):
         policy.set_capacity(budget.high_tokens)
     is_cache = trace.is_plain and write_back is None and fetch is None and not budget.keep_last_pages
     started_ns = time.process_time_ns()
