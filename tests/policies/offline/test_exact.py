@@ -101,6 +101,13 @@ def test_a_page_that_fills_the_context_drives_all_others_out() -> None:
     assert optimum(intervals([1, 19], pages, references(pages), 20)).hits == 1
 
 
+def test_a_page_that_fills_the_context_leaves_the_rest_of_the_trace_as_it_is() -> None:
+    pages = [0, 1, 2, 0, 1, 3, 0, 1, 2, 4, 0, 1, 2]
+    best = optimum(intervals([5, 5, 5, 99, 1], pages, references(pages), 11))
+    assert best.exact
+    assert best.hits == best_by_trying_all([5, 5, 5, 99, 1], pages, 11, [1.0] * 5, 0.0) == 3
+
+
 def test_room_may_be_looked_at_when_the_trace_says_so() -> None:
     pages = [0, 1, 2, -1, 0]
     flags = [False, False, False, False, True]

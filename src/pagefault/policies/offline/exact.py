@@ -180,7 +180,9 @@ def _limits(trace: Intervals, open_: Integers) -> tuple[Any, Integers]:
     held = np.zeros(events + 1, dtype=np.int64)
     np.add.at(held, start + 1, tokens)
     np.add.at(held, end, -tokens)
-    tight = np.cumsum(held)[:events] > trace.room_tokens
+    spanning = np.cumsum(held)[:events]
+    # What is open fits at every event that it spans: where nothing is open, too little room limits nothing.
+    tight = (spanning > 0) & (spanning > trace.room_tokens)
     starts = np.concatenate(([0], np.cumsum(np.bincount(start, minlength=events))))  # starts[t]: before event t
     ends = np.cumsum(np.bincount(end, minlength=events))  # ends[t]: up to event t
     limits = _undominated(np.flatnonzero(tight).tolist(), trace.room_tokens, starts, ends)
@@ -223,6 +225,7 @@ def _solve(
         constraints=optimize.LinearConstraint(matrix, -np.inf, room),
         options={"time_limit": time_limit_s, "mip_rel_gap": 0.5 / float(worth.sum()) if whole else COST_GAP},
     )
+    assert found.status in {0, 1}, found.message  # keeping nothing is always allowed, so that there is an answer
     if found.x is None:  # out of time before any schedule was found: keeping nothing always is one
         return np.zeros(len(worth)), float(worth.sum()), False
     kept = np.clip(found.x, 0.0, 1.0) if relaxed else np.rint(found.x)
