@@ -215,6 +215,8 @@ class Segmented(Replacement):
 
     def on_insert(self, page: PageFacts, turn: int) -> None:
         if page.tokens > self._largest_tokens:
+            if self._arriving is not None:
+                self._settle()  # under the limits of its time
             self._largest_tokens = page.tokens
             if self._capacity_tokens is not None:
                 self._resize(self._capacity_tokens)

@@ -7,9 +7,9 @@ used ``threshold`` times, and otherwise leaves and becomes a ghost (Yang et al.,
 for Cache Eviction", SOSP 2023, algorithm 1).
 
 The paper's text asks for more than one use before a page moves (``threshold=2``, its released code and
-libCacheSim); Caffeine's simulator has 1.  While nothing was evicted yet, what does not fit into the small
-queue's share goes to the main one, as in libCacheSim.  Left out: nothing, but no page is too large for the
-small queue.
+libCacheSim); Caffeine's simulator has 1.  As in libCacheSim, what does not fit into the small queue's share goes
+to the main one while nothing was evicted yet, and the main queue may be over its share until the next
+eviction when pages move there.  Left out: nothing, but no page is too large for the small queue.
 """
 
 from __future__ import annotations
