@@ -101,6 +101,8 @@ class Replacement(ABC):
         return chosen
 
     def explain(self, page_id: str, turn: int) -> str:
+        if page_id not in self._tokens:
+            raise KeyError(page_id)
         if page_id == self._arriving:
             return "came in just now: its place is found at the next use or arrival"
         if page_id in self._leaving:
