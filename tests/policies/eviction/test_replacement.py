@@ -115,7 +115,7 @@ def test_a_dump_in_mid_trace_changes_nothing(name: str, trace: Trace, cut: int) 
                 resumed.append(fresh)
             return getattr(resumed[0] if resumed else begun, called)
 
-    assert evictions(Resumes(), trace) == expected  # type: ignore[arg-type]  # it has what begun has
+    assert evictions(Resumes(), trace) == expected
 
 
 @pytest.mark.parametrize("name", BUILT)
