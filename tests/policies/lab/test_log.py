@@ -17,7 +17,7 @@ def test_the_logs_of_a_cache_become_stays() -> None:
     builder.insert(PageFacts("b", "message", 30), 1)
     builder.reference("a", 2)
     builder.reference("b", 3)
-    history = history_of_cache(builder.build(), Budget(20), [0, 1, 2, 3], [1, 2, 3], ["a", "b", "a"])
+    history = history_of_cache(builder.build(), Budget(20), [1, 2, 3], ["a", "b", "a"])
     stays = history.stays
     assert stays.page.tolist() == [0, 1, 0, 1]
     assert stays.since.tolist() == [0, 1, 2, 3]
@@ -25,6 +25,7 @@ def test_the_logs_of_a_cache_become_stays() -> None:
     assert stays.entered.tolist() == [Entered.INSERTED, Entered.INSERTED, Entered.FAULTED, Entered.FAULTED]
     assert stays.left.tolist() == [Left.NOTHING, Left.NOTHING, Left.NOTHING, Left.STAYED]
     assert history.evicted.tolist() == [0, 1, 2]
+    assert not history.hit.any()
     assert history.overfull_at.tolist() == [1, 3]
 
 

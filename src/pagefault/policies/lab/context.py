@@ -76,7 +76,7 @@ class LabContext:
         self._edits: list[tuple[int, int, int]] = []  # event, stay, tokens that are left in its place
         self._evicted: list[int] = []  # stays
         self._overfull_at: list[int] = []
-        self.hit_at: list[int] = []
+        self._hit_at: list[int] = []
         self.lost_at: list[int] = []
         self.soft: list[tuple[int, float]] = []  # event, retention
         self.summaries: list[tuple[int, int]] = []  # event, tokens of the summary from there on
@@ -115,19 +115,21 @@ class LabContext:
             self._drop_handle(page)
 
     def history(self) -> History:
-        """What happened in the queue."""
+        """What happened, but for what was left behind."""
         stays = Stays(
             *map(_column, (self._stay_page, self._stay_since, self._stay_until, self._stay_entered, self._stay_left))
         )
         edits = np.array(self._edits, dtype=np.int64).reshape(-1, 3)
-        return History(stays, Edits(*edits.T), _column(self._evicted), _column(self._overfull_at))
+        hit = np.zeros(len(self._trace), dtype=np.bool_)
+        hit[_column(self._hit_at)] = True
+        return History(hit, stays, Edits(*edits.T), _column(self._evicted), _column(self._overfull_at))
 
     # --- what is needed ---------------------------------------------------------------------------------
 
     def _reference(self, page: int) -> bool:
         """Whether the page came in."""
         if page in self._resident:
-            self.hit_at.append(self._event)
+            self._hit_at.append(self._event)
             self._tell("on_hit", page)
             return False
         facts = self._trace.pages[page]

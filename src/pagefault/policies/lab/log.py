@@ -85,9 +85,10 @@ class Edits:
 
 @dataclass(frozen=True, eq=False)
 class History:
-    """What happened in the queue: stays, edits, the stays that ended by an eviction in the order in which
-    they did, and the events at which the pages that may not leave did not fit."""
+    """What happened: which references were hits (one truth an event), stays, edits, the stays that ended by an
+    eviction in the order in which they did, and the events at which the pages that may not leave did not fit."""
 
+    hit: Booleans
     stays: Stays
     edits: Edits
     evicted: Integers
@@ -98,18 +99,19 @@ class History:
         return self
 
 
-def history_of_cache(
-    trace: Trace, budget: Budget, entered_at: list[int], left_at: list[int], left: list[str]
-) -> History:
-    """The history of a plain cache, where evicted pages leave nothing, from its logs.
+def history_of_cache(trace: Trace, budget: Budget, left_at: list[int], left: list[str]) -> History:
+    """The history of a plain cache, where evicted pages leave nothing, from its evictions.
 
-    ``entered_at`` are the events whose page came in; ``left_at`` and ``left`` say when which page, by its
-    id, was evicted.  The k-th eviction of a page ends its k-th stay.
+    ``left_at`` and ``left`` say at which event which page, by its id, was evicted.  A page comes in when it
+    is inserted, and when it is needed for the first time after an eviction; its k-th eviction ends its k-th
+    stay.
     """
     events, index_of = trace.events, trace.index_of
-    since = np.array(entered_at, dtype=np.int64)
     gone_at = np.array(left_at, dtype=np.int64)
     left_page = np.fromiter((index_of[page_id] for page_id in left), dtype=np.int64, count=len(left))
+    since = np.sort(np.concatenate((np.flatnonzero(events.op == Op.INSERT), _next_uses(trace, left_page, gone_at))))
+    hit = trace.is_reference.copy()
+    hit[since] = False
     page = events.page[since]
     by_entry = np.argsort(page, kind="stable")
     by_leaving = np.argsort(left_page, kind="stable")
@@ -126,4 +128,16 @@ def history_of_cache(
     # Only a page that is larger than the whole does not fit, since everything else could leave.
     overfull_at = since[trace.tokens[page] > budget.high_tokens]
     stays = Stays(page, since, until, entered, left_as)
-    return History(stays, Edits(gone_at, ended, np.zeros_like(gone_at)), ended, overfull_at)
+    return History(hit, stays, Edits(gone_at, ended, np.zeros_like(gone_at)), ended, overfull_at)
+
+
+def _next_uses(trace: Trace, pages: Integers, after: Integers) -> Integers:
+    """The next event of each page after an event, of those that have one."""
+    width = len(trace) + 1
+    keys = np.sort(trace.events.page * width + np.arange(len(trace)))
+    place = np.searchsorted(keys, pages * width + after, side="right")
+    if not len(pages):
+        return place
+    found = keys[np.minimum(place, len(keys) - 1)]
+    is_use = (found // width == pages) & (found % width > after)
+    return np.asarray(found[is_use] % width)

@@ -1,8 +1,8 @@
 """Replay: a trace through the very policy object that runs live.
 
 A trace of insertions and references alone, with nothing left behind and nothing fetched along, is that of a
-cache: it runs in one tight loop that writes down which pages came in and which left, and everything else is
-worked out of that afterwards.  Pins, checks, handles, summaries, companions and pages that leave by
+cache: it runs in one tight loop that writes down which page left when, and everything else is worked out of
+that when it is asked for.  Pins, checks, handles, summaries, companions and pages that leave by
 themselves take the longer way through :class:`~pagefault.policies.lab.context.LabContext`.  Both follow one
 set of rules, and a test holds them together.
 """
@@ -10,7 +10,7 @@ set of rules, and a test holds them together.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any, NoReturn
@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from pagefault.policies.contract import CapacityAware, EvictionPolicy, FetchPolicy, WriteBack
+from pagefault.policies.contract import CapacityAware, EvictionPolicy, FetchPolicy, PageFacts, WriteBack
 from pagefault.policies.lab.context import LabContext, PolicyBreach
 from pagefault.policies.lab.leavings import Leavings
 from pagefault.policies.lab.log import Edits, History, Stays, history_of_cache
@@ -33,8 +33,7 @@ _SUMMARISER = ("summariser_at", "summariser_input", "summariser_output")
 class Replay:
     """What happened when a trace was played; the measures of it are in ``pagefault.policies.lab.measures``.
 
-    ``hit`` is one truth an event, only ever true for references.  Arrays that end in ``_at`` are events, in
-    order.  ``soft_retention`` says what the summary was
+    Arrays that end in ``_at`` are events, in order.  ``soft_retention`` says what the summary was
     worth for each reference in ``soft_at``, whose page was in it.  ``lost_at`` are references to pages that a
     write-back had forgotten.  ``summary_tokens`` is the summary's size from each of ``summary_at`` on,
     ``summariser_input`` and ``summariser_output`` are the tokens of each call.  ``cpu_ns`` is the processor
@@ -46,7 +45,6 @@ class Replay:
     policy: str
     write_back: str
     fetch: str
-    hit: Booleans
     soft_at: Integers
     soft_retention: Floats
     lost_at: Integers
@@ -62,6 +60,11 @@ class Replay:
     def history(self) -> History:
         """Stays, edits and evictions; worked out of the log when it is first asked for."""
         return self.work_out()
+
+    @property
+    def hit(self) -> Booleans:
+        """One truth an event: whether it is a reference that found its page at full fidelity."""
+        return self.history.hit
 
     @property
     def stays(self) -> Stays:
@@ -125,7 +128,7 @@ def replay(
     else:
         context = LabContext(trace, policy, budget, write_back=write_back, fetch=fetch, leavings=leavings)
         context.run()
-        log = _log_of(context, len(trace))
+        log = _log_of(context)
     return Replay(
         trace=trace,
         budget=budget,
@@ -137,93 +140,92 @@ def replay(
     )
 
 
-@dataclass(slots=True)
-class _Log:
-    """What the loop writes down: which events brought their page in, and which pages left when."""
-
-    entered_at: list[int]
-    left_at: list[int]
-    left: list[str]
-
-
 def _cache(trace: Trace, policy: EvictionPolicy, budget: Budget) -> dict[str, Any]:
-    log = _Log([], [], [])
-    _play(trace, policy, budget, log)
-    hit = trace.is_reference.copy()
-    hit[log.entered_at] = False
+    left_at: list[int] = []
+    left: list[str] = []
+    _play(trace, policy, budget, left_at, left)
     none = np.empty(0, dtype=np.int64)
     logs = ("soft_at", "lost_at", "summary_at", "summary_tokens", *_SUMMARISER)
     return {
-        "work_out": partial(history_of_cache, trace, budget, log.entered_at, log.left_at, log.left),
-        "hit": hit,
+        "work_out": partial(history_of_cache, trace, budget, left_at, left),
         "soft_retention": np.empty(0),
         **dict.fromkeys(logs, none),
     }
 
 
-def _play(trace: Trace, policy: EvictionPolicy, budget: Budget, log: _Log) -> None:
+def _play(trace: Trace, policy: EvictionPolicy, budget: Budget, left_at: list[int], left: list[str]) -> None:
     """The loop for plain traces.
 
-    Written for speed: events are a list of shared id strings rather than millions of new integers, and
-    there is nothing in it that could be worked out of the log afterwards.
+    Written for speed: events are a list of shared id strings rather than millions of new integers, their
+    places are the turns where the trace has it so, and all that is written down is which page was evicted at
+    which event: the rest follows.
     """
     facts = {page.id: page for page in trace.pages}
     ids = np.empty(len(facts), dtype=object)
     ids[:] = list(facts)
-    turn_column = trace.events.turn
-    is_numbered = bool(np.array_equal(turn_column, np.arange(len(trace))))
-    turns = range(len(trace)) if is_numbered else turn_column.tolist()
+    is_numbered = bool(np.array_equal(trace.events.turn, np.arange(len(trace))))
+    told = policy if is_numbered else _InTurns(policy, trace.events.turn.tolist())
+    on_insert, on_hit, on_remove, victims = told.on_insert, told.on_hit, policy.on_remove, told.victims
     high, low = budget.high_tokens, budget.low_tokens
-    on_insert, on_hit, on_remove, victims = policy.on_insert, policy.on_hit, policy.on_remove, policy.victims
     resident: dict[str, int] = {}
     take_out = resident.pop
-    note_entry, note_leaving, note_left = log.entered_at.append, log.left_at.append, log.left.append
+    note_leaving, note_left = left_at.append, left.append
     used = event = 0
     try:
-        for event, page_id, turn in zip(range(len(trace)), ids[trace.events.page].tolist(), turns, strict=True):
+        for event, page_id in enumerate(ids[trace.events.page].tolist()):
             if page_id in resident:
-                on_hit(page_id, turn)
+                on_hit(page_id, event)
                 continue
             page = facts[page_id]
-            note_entry(event)
-            on_insert(page, turn)
-            if used + page.tokens <= high:
-                resident[page_id] = page.tokens
-                used += page.tokens
-                continue
-            used += page.tokens
-            # The page is not in `resident` yet, so that naming it is as bad as naming a stranger.
-            for victim in victims(used - low, {page_id}, turn):
-                freed = take_out(victim, None)
-                if freed is None:
-                    _refuse(policy, event, victim, "resident, unprotected pages, each once")
-                used -= freed
-                on_remove(victim, True)
-                note_left(victim)
-                note_leaving(event)
-            if used > low and resident:
-                _refuse(policy, event, f"{used - low} tokens too few", "enough, or every unprotected page")
-            resident[page_id] = page.tokens
+            on_insert(page, event)
+            tokens = page.tokens
+            used += tokens
+            if used > high:
+                # The page is not in `resident` yet, so that naming it is as bad as naming a stranger.
+                for victim in victims(used - low, {page_id}, event):
+                    freed = take_out(victim, None)
+                    if freed is None:
+                        _refuse(policy, event, victim, "resident, unprotected pages, each once")
+                    used -= freed
+                    on_remove(victim, True)
+                    note_left(victim)
+                    note_leaving(event)
+                if used > low and resident:
+                    _refuse(policy, event, f"{used - low} tokens too few", "enough, or every unprotected page")
+            resident[page_id] = tokens
     except PolicyBreach:
         raise
     except Exception as error:  # a plug-in may raise anything; what it raised is named
-        raise PolicyBreach(
-            policy.name, "on_insert, on_hit, on_remove or victims", event, repr(error), "no error"
-        ) from error
+        methods = "on_insert, on_hit, on_remove or victims"
+        raise PolicyBreach(policy.name, methods, event, repr(error), "no error") from error
+
+
+class _InTurns:
+    """Tells a policy turns where the loop says events."""
+
+    def __init__(self, policy: EvictionPolicy, turns: list[int]) -> None:
+        self._policy = policy
+        self._turns = turns
+
+    def on_insert(self, page: PageFacts, event: int) -> None:
+        self._policy.on_insert(page, self._turns[event])
+
+    def on_hit(self, page_id: str, event: int) -> None:
+        self._policy.on_hit(page_id, self._turns[event])
+
+    def victims(self, tokens_needed: int, protected: Collection[str], event: int) -> Sequence[str]:
+        return self._policy.victims(tokens_needed, protected, self._turns[event])
 
 
 def _refuse(policy: EvictionPolicy, event: int, found: object, allowed: str) -> NoReturn:
     raise PolicyBreach(policy.name, "victims", event, found, allowed)
 
 
-def _log_of(context: LabContext, length: int) -> dict[str, Any]:
-    hit = np.zeros(length, dtype=np.bool_)
-    hit[np.array(context.hit_at, dtype=np.int64)] = True
+def _log_of(context: LabContext) -> dict[str, Any]:
     summaries = np.array(context.summaries, dtype=np.int64).reshape(-1, 2)
     summariser = np.array(context.summariser, dtype=np.int64).reshape(-1, 3)
     return {
         "work_out": context.history().itself,
-        "hit": hit,
         "soft_at": np.array([event for event, _ in context.soft], dtype=np.int64),
         "soft_retention": np.array([retention for _, retention in context.soft], dtype=np.float64),
         "lost_at": np.array(context.lost_at, dtype=np.int64),
