@@ -23,6 +23,7 @@ from pagefault.policies.contract import EvictionPolicy, FetchPolicy, ImportanceS
 from pagefault.policies.eviction.arc import Arc
 from pagefault.policies.eviction.clock import Clock
 from pagefault.policies.eviction.fifo import Fifo
+from pagefault.policies.eviction.foresight import Foresight
 from pagefault.policies.eviction.gdsf import Gdsf
 from pagefault.policies.eviction.generative_agents import GenerativeAgents, GenerativeAgentsAsReleased
 from pagefault.policies.eviction.hyperbolic import Hyperbolic
@@ -59,6 +60,7 @@ EVICTION: Mapping[str, Callable[..., EvictionPolicy]] = {
     "arc": Arc,
     "clock": Clock,
     "fifo": Fifo,
+    "foresight": Foresight,
     "gdsf": Gdsf,
     "generative_agents": GenerativeAgents,
     "generative_agents_as_released": GenerativeAgentsAsReleased,

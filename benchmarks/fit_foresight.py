@@ -1,0 +1,208 @@
+"""Fit the weights that the eviction policy ``foresight`` ships, and say how it does on what it was not fitted on.
+
+    python -m benchmarks.fit_foresight --dialogues locomo.json --trajectories episodes.json.gz \
+        --out src/pagefault/policies/eviction/foresight.json
+
+``--dialogues`` is a file of LoCoMo conversations, ``--trajectories`` one of chat logs with tool calls; what they
+look like is said in ``pagefault.policies.lab.makers``.  With ``--folds N`` nothing is written: N times, the
+weights are fitted without one part of the conversations and of the tasks, and the policy is run on that part.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightgbm
+import numpy as np
+from numpy.typing import NDArray
+
+from pagefault.policies.contract import EvictionPolicy
+from pagefault.policies.eviction.foresight import Foresight
+from pagefault.policies.eviction.foresight_features import FEATURES, Reader
+from pagefault.policies.eviction.foresight_model import FORMAT, Trees
+from pagefault.policies.lab.makers.chat_log import chat_log
+from pagefault.policies.lab.makers.locomo import Asked, locomo
+from pagefault.policies.lab.trace import Trace
+from pagefault.policies.offline.exact import optimum
+from pagefault.policies.offline.intervals import intervals
+
+DIALOGUE_BUDGET = 0.1
+"""Share of a conversation's tokens."""
+TRAJECTORY_BUDGET_TOKENS = 1_000
+TRAJECTORY_PROSE_WEIGHT = 0.3
+"""What a page of an episode without identifiers counts in the fit: what people say in dialogues is referred to
+in other ways than by a call's arguments, and should not be unlearned."""
+SEEDS = (0, 1, 2)
+"""Placements of spread questions that a held-out figure is the mean of."""
+TREES = 75
+BAGS = 2
+SETTINGS: Mapping[str, Any] = {
+    "objective": "poisson",
+    "learning_rate": 0.06,
+    "num_leaves": 8,
+    "min_data_in_leaf": 40,
+    "bagging_fraction": 0.7,
+    "bagging_freq": 1,
+    "feature_fraction": 0.4,
+    "lambda_l2": 5.0,
+    "num_threads": 1,
+    "deterministic": True,
+    "verbose": -1,
+}
+
+Numbers = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One conversation or episode: traces of it, what the pages look like, and how often each was referred to."""
+
+    part: int  # what is held out together has one number
+    family: int  # 0 dialogues, 1 trajectories
+    traces: tuple[tuple[str, Trace, int], ...]  # name of the setting, trace, budget in tokens
+    features: Numbers  # a row a page
+    uses: Numbers
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.fit_foresight", description=(__doc__ or "").split("\n")[0]
+    )
+    parser.add_argument("--dialogues", type=Path, required=True, help="a file of LoCoMo conversations")
+    parser.add_argument("--trajectories", type=Path, required=True, help="a file of chat logs with tool calls")
+    parser.add_argument("--out", type=Path, help="where the weights go")
+    parser.add_argument("--folds", type=int, default=0, help="report on held-out parts instead")
+    given = parser.parse_args(arguments)
+    if (given.out is None) == (given.folds == 0):
+        parser.error("either --out FILE or --folds N, of 2 or more")
+    samples = [*dialogues(given.dialogues), *trajectories(given.trajectories)]
+    if given.folds:
+        print(json.dumps(held_out(samples, given.folds), indent=1))
+        return
+    document = fit(samples)
+    text = json.dumps(document, separators=(",", ":"))
+    given.out.write_text(text + "\n", encoding="ascii")
+    print(json.dumps({"pages": sum(len(each.uses) for each in samples), "bytes": len(text)}))
+
+
+def dialogues(path: Path) -> Iterator[Sample]:
+    """A sample a conversation, each a part of its own."""
+    at_end = locomo(path, asked=Asked.END)
+    spread = [locomo(path, asked=Asked.SPREAD, seed=seed) for seed in SEEDS]
+    for part, trace in enumerate(at_end):
+        budget = max(1, int(trace.inserted_tokens * DIALOGUE_BUDGET))
+        others = [("spread", placed[part], budget) for placed in spread]
+        yield _sample(part, 0, [("end", trace, budget), *others])
+
+
+def trajectories(path: Path) -> Iterator[Sample]:
+    """A sample an episode that overflows its budget; episodes of one task are one part."""
+    tasks: dict[str, int] = {}
+    for trace in chat_log(path):
+        task = trace.name.rpartition("-")[0]
+        part = tasks.setdefault(task, len(tasks))
+        if trace.inserted_tokens > TRAJECTORY_BUDGET_TOKENS:
+            yield _sample(part, 1, [("trajectories", trace, TRAJECTORY_BUDGET_TOKENS)])
+
+
+def fit(samples: Sequence[Sample]) -> dict[str, Any]:
+    """The document of weights for some samples."""
+    features = np.vstack([each.features for each in samples])
+    uses = np.concatenate([each.uses for each in samples])
+    family = np.concatenate([np.full(len(each.uses), each.family) for each in samples])
+    # What separates the families is how many questions somebody asked: each has a rate of its own to start from.
+    rate = np.array([uses[family == each].mean() if (family == each).any() else 1.0 for each in (0, 1)])
+    prose = features[:, FEATURES.index("identifiers")] == 0
+    weight = np.where((family == 1) & prose, TRAJECTORY_PROSE_WEIGHT, 1.0)
+    trees: list[list[list[float]]] = []
+    for bag in range(BAGS):
+        data = lightgbm.Dataset(
+            features, uses, weight=weight, init_score=np.log(rate[family]), feature_name=list(FEATURES)
+        )
+        booster = lightgbm.train({**SETTINGS, "seed": bag}, data, num_boost_round=TREES)
+        trees += [_nodes(tree["tree_structure"], 1 / BAGS) for tree in booster.dump_model()["tree_info"]]
+    trees.append([[-1, 0.0, -1, -1, round(float(np.log(rate[0])), 6)]])
+    return {"format": FORMAT, "features": list(FEATURES), "trees": trees}
+
+
+def held_out(samples: Sequence[Sample], folds: int) -> dict[str, Any]:
+    """Object hit ratios of the policy and of the optimum on parts that it was not fitted on, by setting and fold."""
+    hits: dict[str, list[list[float]]] = {}
+    for fold in range(folds):
+        tried = [each for each in samples if each.part % folds == fold]
+        trees = Trees(fit([each for each in samples if each.part % folds != fold]))
+        found: dict[str, Numbers] = {}
+        for setting, trace, budget in (trace for each in tried for trace in each.traces):
+            seen = intervals(trace.tokens, trace.events.page, trace.is_reference, budget)
+            policy = replay_hits(Foresight(trees=trees), trace, budget)
+            row = np.array([policy, optimum(seen).hits, trace.references])
+            found[setting] = found.get(setting, 0.0) + row
+        for setting, total in found.items():
+            hits.setdefault(setting, []).append(total.tolist())
+    return {setting: _ratios(rows) for setting, rows in hits.items()}
+
+
+def replay_hits(policy: EvictionPolicy, trace: Trace, budget: int) -> int:
+    """Hits of a policy that is shown every page, and evicts to fit after each that enters."""
+    resident: dict[str, int] = {}
+    used = hits = 0
+    events = trace.events
+    for turn, index in zip(events.turn.tolist(), events.page.tolist(), strict=True):
+        page = trace.pages[index]
+        if page.id in resident:
+            hits += 1
+            policy.on_hit(page.id, turn)
+            continue
+        resident[page.id] = page.tokens
+        used += page.tokens
+        policy.on_insert(page, turn)
+        for victim in policy.victims(used - budget, {page.id}, turn):
+            used -= resident.pop(victim)
+            policy.on_remove(victim, evicted=True)
+    return hits
+
+
+def _sample(part: int, family: int, traces: Sequence[tuple[str, Trace, int]]) -> Sample:
+    trace = traces[0][1]
+    reader = Reader()
+    features = np.array([reader.read(page) for page in trace.pages])
+    uses = np.bincount(trace.events.page[trace.is_reference], minlength=len(trace.pages)).astype(np.float64)
+    return Sample(part, family, tuple(traces), features, uses)
+
+
+def _nodes(root: Mapping[str, Any], share: float) -> list[list[float]]:
+    """A tree of LightGBM as rows, parents before children."""
+    rows: list[list[float]] = []
+
+    def add(node: Mapping[str, Any]) -> int:
+        at = len(rows)
+        rows.append([-1, 0.0, -1, -1, 0.0])
+        if "split_feature" not in node:
+            rows[at][4] = round(share * node["leaf_value"], 6)
+            return at
+        low, high = add(node["left_child"]), add(node["right_child"])
+        value = round(share * node["internal_value"], 6)
+        rows[at] = [node["split_feature"], round(node["threshold"], 6), low, high, value]
+        return at
+
+    add(root)
+    return rows
+
+
+def _ratios(rows: Sequence[Sequence[float]]) -> dict[str, Any]:
+    policy, best, references = np.array(rows).sum(axis=0)
+    return {
+        "object_hit": round(policy / references, 4),
+        "optimum": round(best / references, 4),
+        "by_fold": [[round(row[0] / row[2], 3), round(row[1] / row[2], 3)] for row in rows],
+    }
+
+
+if __name__ == "__main__":
+    main()

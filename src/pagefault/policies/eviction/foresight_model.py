@@ -1,0 +1,78 @@
+"""Boosted regression trees: from the features of a page to how often it will be needed.
+
+The trees are data, ``foresight.json`` beside this module, made by ``python -m benchmarks.fit_foresight`` as its
+docstring says.  They give the logarithm of a rate (a Poisson model): gradient boosting after Friedman 2001,
+"Greedy function approximation: a gradient boosting machine".
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from pagefault.policies.contract import PolicyError
+from pagefault.policies.eviction.foresight_features import FEATURES
+
+FORMAT = 1
+WEIGHTS = ("pagefault.policies.eviction", "foresight.json")
+"""Package and name of the file with the weights that ship."""
+
+_Node = tuple[int, float, int, int, float]
+"""Feature, threshold, child if at most the threshold, child if above, and what it says itself.  A leaf has
+feature -1."""
+
+
+class Trees:
+    """Trees over :data:`~pagefault.policies.eviction.foresight_features.FEATURES`.
+
+    ``document`` is what the weights' file holds: ``{"format": 1, "features": [name, ...], "trees": [[node, ...],
+    ...]}`` with nodes ``[feature, threshold, low, high, value]``; feature -1 is a leaf, children are places in
+    the same tree, after their parent.  Raises ``PolicyError`` for anything else.
+    """
+
+    def __init__(self, document: Mapping[str, Any]) -> None:
+        if document.get("format") != FORMAT:
+            raise PolicyError("foresight.weights.format", document.get("format"), f"{FORMAT}")
+        if tuple(document.get("features", ())) != FEATURES:
+            raise PolicyError("foresight.weights.features", document.get("features"), "the features of this version")
+        self._trees = [_checked(place, tree) for place, tree in enumerate(document.get("trees", ()))]
+
+    def rate(self, values: Sequence[float]) -> tuple[float, list[float]]:
+        """The uses to be expected of a page, and what each feature adds to their logarithm.
+
+        The contribution of a feature is what changes in a node's own value on the way down, at the nodes that
+        ask for the feature (Saabas 2014, "Interpreting random forests").
+        """
+        total = 0.0
+        added = [0.0] * len(FEATURES)
+        for tree in self._trees:
+            feature, threshold, low, high, value = tree[0]
+            while feature >= 0:
+                before, asked = value, feature
+                feature, threshold, low, high, value = tree[low if values[feature] <= threshold else high]
+                added[asked] += value - before
+            total += value
+        return math.exp(total), added
+
+
+@cache
+def shipped() -> Trees:
+    """The trees that ship with the package, read once."""
+    text = resources.files(WEIGHTS[0]).joinpath(WEIGHTS[1]).read_text(encoding="ascii")
+    return Trees(json.loads(text))
+
+
+def _checked(place: int, tree: Sequence[Sequence[float]]) -> tuple[_Node, ...]:
+    nodes = tuple((int(row[0]), float(row[1]), int(row[2]), int(row[3]), float(row[4])) for row in tree)
+    for at, (feature, _, low, high, _) in enumerate(nodes):
+        inner = 0 <= feature < len(FEATURES) and at < low < len(nodes) and at < high < len(nodes)
+        if not inner and feature != -1:
+            allowed = "a feature, and children after it in the same tree"
+            raise PolicyError(f"foresight.weights.trees[{place}][{at}]", list(tree[at]), allowed)
+    if not nodes:
+        raise PolicyError(f"foresight.weights.trees[{place}]", [], "at least one node")
+    return nodes
