@@ -1,0 +1,49 @@
+"""What docs/lab.md shows is run, read and held to its word."""
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from pagefault.policies.lab.files import read_trace
+from pagefault.policies.lab.measures import Measures
+from pagefault.policies.lab.trace import Op, Source
+
+TEXT = (Path(__file__).resolve().parents[2] / "docs" / "lab.md").read_text()
+FENCES = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def blocks(language: str) -> list[str]:
+    return [body for fence, body in FENCES.findall(TEXT) if fence == language]
+
+
+def test_the_first_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    (example,) = blocks("python")
+    exec(compile(example, "docs/lab.md", "exec"), {})  # noqa: S102 - our own document
+    ratios = [tuple(map(float, re.findall(r"0\.\d+", line))) for line in capsys.readouterr().out.splitlines()]
+    assert len(ratios) == 2
+    assert all(0 < ratio < 1 for row in ratios for ratio in row)
+
+
+def test_the_lines_of_json_are_a_trace(tmp_path: Path) -> None:
+    (lines,) = blocks("json")
+    path = tmp_path / "shown.jsonl"
+    path.write_text(lines)
+    trace = read_trace(path)
+    assert [page.id for page in trace.pages] == ["p1", "p2"]
+    assert trace.events.op.tolist() == [Op.INSERT, Op.CHECK, Op.INSERT, Op.PIN, Op.REFERENCE]
+
+
+def test_every_operation_and_source_is_explained() -> None:
+    missing = [each for each in (*Source, *(op.name.lower() for op in Op)) if f"`{each}`" not in TEXT]
+    assert not missing
+
+
+def test_every_measure_in_the_table_exists() -> None:
+    table = TEXT[TEXT.index("| measure |") : TEXT.index("*The prefix cache.*")]
+    rows = [row for row in table.splitlines()[2:] if row]
+    named = {name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])}
+    assert named
+    assert not named - set(Measures().to_row())
+    assert {each.name for each in fields(Measures)} <= set(Measures().to_row())
