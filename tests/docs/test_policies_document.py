@@ -80,4 +80,5 @@ def test_the_table_is_complete() -> None:
         real = {each.name: each.default for each in inspect.signature(factory).parameters.values()}
         assert set(said) == set(real)
         for parameter, default in real.items():
-            assert said[parameter] in {str(default).lower(), f"{default:g}"}, parameter
+            shown = {str(default).lower()} | ({f"{default:g}"} if isinstance(default, (int, float)) else set())
+            assert said[parameter] in shown, parameter
