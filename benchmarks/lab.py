@@ -24,8 +24,8 @@ from pagefault.policies.lab.trace import Budget, Trace
 PAGES = 10_000
 ACCESSES = 1_000_000
 ALPHA = 1.0
-SHARES = (0.1, 0.25, 0.5)
-"""Of all pages: budgets from tight to roomy, since a miss costs several times what a hit does."""
+SHARES = (0.05, 0.1, 0.25, 0.5, 1.0)
+"""Of all pages: the budgets of a curve, tight to roomy, since a miss costs several times what a hit does."""
 
 
 def ours(trace: Trace, capacity: int) -> tuple[float, int]:
@@ -48,7 +48,7 @@ def theirs(path: Path, capacity: int, accesses: int) -> tuple[float, int]:
 def main() -> None:
     """Measure, and print the figures."""
     options = read_options("lab", __doc__ or "")
-    rounds = 3 if options.quick else 7
+    rounds = 3 if options.quick else 9
     trace = zipf(pages=PAGES, accesses=ACCESSES, alpha=ALPHA, seed=options.seed)
     capacities = {share: int(PAGES * share) for share in SHARES}
     ours_s: dict[float, list[float]] = {share: [] for share in SHARES}

@@ -17,7 +17,7 @@ def test_the_logs_of_a_cache_become_stays() -> None:
     builder.insert(PageFacts("b", "message", 30), 1)
     builder.reference("a", 2)
     builder.reference("b", 3)
-    history = history_of_cache(builder.build(), Budget(20), [1, 2, 3], ["a", "b", "a"])
+    history = history_of_cache(builder.build(), Budget(20), [1, 2, 3], [0, 1, 0])
     stays = history.stays
     assert stays.page.tolist() == [0, 1, 0, 1]
     assert stays.since.tolist() == [0, 1, 2, 3]

@@ -99,16 +99,16 @@ class History:
         return self
 
 
-def history_of_cache(trace: Trace, budget: Budget, left_at: list[int], left: list[str]) -> History:
+def history_of_cache(trace: Trace, budget: Budget, left_at: list[int], left: list[int]) -> History:
     """The history of a plain cache, where evicted pages leave nothing, from its evictions.
 
-    ``left_at`` and ``left`` say at which event which page, by its id, was evicted.  A page comes in when it
+    ``left_at`` and ``left`` say at which event which page was evicted.  A page comes in when it
     is inserted, and when it is needed for the first time after an eviction; its k-th eviction ends its k-th
     stay.
     """
-    events, index_of = trace.events, trace.index_of
+    events = trace.events
     gone_at = np.array(left_at, dtype=np.int64)
-    left_page = np.fromiter((index_of[page_id] for page_id in left), dtype=np.int64, count=len(left))
+    left_page = np.array(left, dtype=np.int64)
     since = np.sort(np.concatenate((np.flatnonzero(events.op == Op.INSERT), _next_uses(trace, left_page, gone_at))))
     hit = trace.is_reference.copy()
     hit[since] = False

@@ -111,7 +111,8 @@ def replay(
 ) -> Replay:
     """Play ``trace`` with a fresh ``policy`` and say what happened.
 
-    Without ``write_back`` evicted pages leave nothing, without ``fetch`` only what is needed comes in.
+    Without ``write_back`` evicted pages leave nothing, without ``fetch`` only what is needed comes in; a fetch
+    policy that searches is asked for companions alone, as there is no archive here.
     Where the trace has no checks, the capacity is looked at after every page that enters, which is itself
     protected, and the rest of the context counts for nothing.  ``tell_capacity`` tells it to a policy that is
     ``CapacityAware``; without it such a policy learns from its flushes.  A replay uses its policy up.
@@ -142,7 +143,7 @@ def replay(
 
 def _cache(trace: Trace, policy: EvictionPolicy, budget: Budget) -> dict[str, Any]:
     left_at: list[int] = []
-    left: list[str] = []
+    left: list[int] = []
     _play(trace, policy, budget, left_at, left)
     none = np.empty(0, dtype=np.int64)
     logs = ("soft_at", "lost_at", "summary_at", "summary_tokens", *_SUMMARISER)
@@ -153,46 +154,44 @@ def _cache(trace: Trace, policy: EvictionPolicy, budget: Budget) -> dict[str, An
     }
 
 
-def _play(trace: Trace, policy: EvictionPolicy, budget: Budget, left_at: list[int], left: list[str]) -> None:
+def _play(trace: Trace, policy: EvictionPolicy, budget: Budget, left_at: list[int], left: list[int]) -> None:
     """The loop for plain traces.
 
-    Written for speed: events are a list of shared id strings rather than millions of new integers, their
-    places are the turns where the trace has it so, and all that is written down is which page was evicted at
+    Written for speed: pages are numbers, and the same few objects for millions of events; places are turns
+    where the trace has it so; and all that is written down is which page was evicted at
     which event: the rest follows.
     """
-    facts = {page.id: page for page in trace.pages}
-    ids = np.empty(len(facts), dtype=object)
-    ids[:] = list(facts)
+    pages, index_of, sizes = trace.pages, dict(trace.index_of), trace.tokens.tolist()
+    ids = list(index_of)
+    indices = np.arange(len(pages)).astype(object)[trace.events.page].tolist()
     is_numbered = bool(np.array_equal(trace.events.turn, np.arange(len(trace))))
     told = policy if is_numbered else _InTurns(policy, trace.events.turn.tolist())
     on_insert, on_hit, on_remove, victims = told.on_insert, told.on_hit, policy.on_remove, told.victims
     high, low = budget.high_tokens, budget.low_tokens
-    resident: dict[str, int] = {}
-    take_out = resident.pop
+    here = [False] * len(pages) + [False]  # which pages are resident; the last is for names that are no page's
     note_leaving, note_left = left_at.append, left.append
     used = event = 0
     try:
-        for event, page_id in enumerate(ids[trace.events.page].tolist()):
-            if page_id in resident:
-                on_hit(page_id, event)
+        for event, index in enumerate(indices):
+            if here[index]:
+                on_hit(ids[index], event)
                 continue
-            page = facts[page_id]
-            on_insert(page, event)
-            tokens = page.tokens
-            used += tokens
+            on_insert(pages[index], event)
+            used += sizes[index]
             if used > high:
-                # The page is not in `resident` yet, so that naming it is as bad as naming a stranger.
-                for victim in victims(used - low, {page_id}, event):
-                    freed = take_out(victim, None)
-                    if freed is None:
+                # The page is not yet said to be here, so that naming it is as bad as naming a stranger.
+                for victim in victims(used - low, {ids[index]}, event):
+                    gone = index_of.get(victim, -1)
+                    if not here[gone]:
                         _refuse(policy, event, victim, "resident, unprotected pages, each once")
-                    used -= freed
+                    here[gone] = False
+                    used -= sizes[gone]
                     on_remove(victim, True)
-                    note_left(victim)
+                    note_left(gone)
                     note_leaving(event)
-                if used > low and resident:
+                if used > low and True in here:
                     _refuse(policy, event, f"{used - low} tokens too few", "enough, or every unprotected page")
-            resident[page_id] = tokens
+            here[index] = True
     except PolicyBreach:
         raise
     except Exception as error:  # a plug-in may raise anything; what it raised is named
