@@ -1,8 +1,8 @@
 """Miss ratios by libcachesim, as a process of its own: it is GPL, so nothing of ours imports it.
 
-Reads one JSON object from standard input (``pages``: file of one little-endian u32 a request, ``sizes``: list,
-``capacity``: bytes, ``policies``: names of its classes with their arguments), prints one JSON object: name ->
-misses.
+Reads one JSON object from standard input (``policies``: names of its classes with their arguments; ``traces``:
+list of ``pages``, a file of one little-endian u32 a request, ``sizes``: list, ``capacity``: bytes), prints one JSON
+object: name -> misses over all traces, each of which begins with an empty cache.
 """
 
 from __future__ import annotations
@@ -26,12 +26,14 @@ def misses(cache: Any, requests: array[int], sizes: list[int]) -> int:
 def main() -> None:
     """Run every policy over the trace."""
     asked = json.load(sys.stdin)
-    requests = array("I")
-    requests.frombytes(Path(asked["pages"]).read_bytes())
-    answer = {}
-    for name, (kind, arguments) in asked["policies"].items():
-        cache = getattr(libcachesim, kind)(asked["capacity"], hashpower=16, **arguments)
-        answer[name] = misses(cache, requests, asked["sizes"])
+    answer = dict.fromkeys(asked["policies"], 0)
+    for trace in asked["traces"]:
+        requests = array("I")
+        requests.frombytes(Path(trace["pages"]).read_bytes())
+        hashpower = max(10, len(trace["sizes"]).bit_length() + 1)
+        for name, (kind, arguments) in asked["policies"].items():
+            cache = getattr(libcachesim, kind)(trace["capacity"], hashpower=hashpower, **arguments)
+            answer[name] += misses(cache, requests, trace["sizes"])
     json.dump(answer, sys.stdout)
 
 

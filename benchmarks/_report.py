@@ -26,18 +26,19 @@ class Options:
     data: Path | None
 
 
-def read_options(name: str, description: str, *, data_needed: str = "") -> Options:
-    """Parse the command line.  ``data_needed`` says what ``--data`` must be, if it is needed."""
+def read_options(name: str, description: str, *, data_needed: str = "", data_welcome: str = "") -> Options:
+    """Parse the command line.  ``data_needed`` says what ``--data`` must be; ``data_welcome`` too, but it may lack."""
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}", description=description)
     parser.add_argument("--quick", action="store_true", help="end within 50 s on 2 cores")
     parser.add_argument("--json", type=Path, default=None, metavar="FILE", help="write the JSON object here too")
     parser.add_argument("--seed", type=int, default=1)
-    if data_needed:
-        parser.add_argument("--data", type=Path, required=True, metavar="FILE", help=data_needed)
+    wanted = data_needed or data_welcome
+    if wanted:
+        parser.add_argument("--data", type=Path, required=bool(data_needed), metavar="FILE", help=wanted)
     given = parser.parse_args()
-    data = given.data if data_needed else None
+    data = given.data if wanted else None
     if data is not None and not data.is_file():
-        parser.error(f"--data: found {str(data)!r}, allowed: {data_needed}")
+        parser.error(f"--data: found {str(data)!r}, allowed: {wanted}")
     return Options(given.quick, given.json, given.seed, data)
 
 

@@ -4,6 +4,8 @@ Part 1: Zipf traces, with pages of one size and of many, through our policies an
 ``bench``), which runs in a process of its own.  Miss ratios must agree to 5 decimals;
 ``docs/policies.md`` explains those that do not.
 
+``--data`` adds real traces, each page a request when it comes in and when it is referred to.
+
 Part 2: the synthetic study of Neural Paging (Chen and Liu, arXiv 2603.02228): 64 pages, Zipf 1.2, a working set of
 16 that shifts every 500 steps, 5,000 steps, 10 seeds, 8 slots.  Its generator is not fully specified; read here as:
 every request falls into the working set; a shift replaces a random half of it, and who is new takes
@@ -31,6 +33,9 @@ from typing import Any
 from benchmarks._cache import misses
 from benchmarks._report import Options, read_options, report
 from pagefault.policies.contract import EvictionPolicy
+from pagefault.policies.lab.makers.chat_log import chat_log
+from pagefault.policies.lab.makers.locomo import locomo
+from pagefault.policies.lab.trace import Op, TraceError
 from pagefault.policies.offline.belady import Belady
 from pagefault.policies.registry import make_policy
 
@@ -42,6 +47,7 @@ DRIFTS = 5000
 SHARE = 0.1
 """Of the tokens of all pages: the capacity."""
 DECIMALS = 5
+DATA_WELCOME = "real traces as well: a chat log, trajectories of tau-bench, or conversations of LoCoMo"
 SEEDS = 10
 STUDENT_T = 2.262
 """The two-sided 95 % quantile of Student's distribution with 9 degrees of freedom."""
@@ -106,17 +112,37 @@ def _trace(name: str, requests: array[int], tokens: tuple[int, ...]) -> Trace:
     return Trace(name, requests, tokens, int(sum(tokens) * SHARE) // 20 * 20)
 
 
-def by_libcachesim(trace: Trace) -> dict[str, int]:
+def real_traces(file: Path) -> list[Trace]:
+    """One trace a conversation or episode that does not fit.
+
+    Pages that exceed the capacity are taken to fill it: what to do with them is no question of policy.
+    """
+    try:
+        found = chat_log(file)
+    except TraceError:
+        found = locomo(file)
+    traces = []
+    for trace in found:
+        capacity = int(trace.inserted_tokens * SHARE) // 20 * 20
+        events = zip(trace.events.op, trace.events.page, strict=True)
+        requests = array("I", (int(page) for op, page in events if op in (Op.INSERT, Op.REFERENCE)))
+        if capacity:
+            tokens = tuple(min(page.tokens, capacity) for page in trace.pages)
+            traces.append(Trace(file.name.partition(".")[0], requests, tokens, capacity))
+    return traces
+
+
+def by_libcachesim(traces: Sequence[Trace]) -> dict[str, int]:
     """Misses of every policy that is compared.  Raises ``SystemExit`` if it cannot run."""
     with tempfile.TemporaryDirectory() as folder:
-        pages = Path(folder) / "requests"
-        pages.write_bytes(trace.requests.tobytes())
-        asked = {
-            "pages": str(pages),
-            "sizes": trace.tokens,
-            "capacity": trace.capacity_tokens,
+        asked: dict[str, Any] = {
             "policies": {name: (theirs, arguments) for name, (theirs, _, arguments) in COMPARED.items()},
+            "traces": [],
         }
+        for number, trace in enumerate(traces):
+            pages = Path(folder) / str(number)
+            pages.write_bytes(trace.requests.tobytes())
+            asked["traces"].append({"pages": str(pages), "sizes": trace.tokens, "capacity": trace.capacity_tokens})
         script = Path(__file__).with_name("_libcachesim.py")
         done = subprocess.run(
             [sys.executable, str(script)], input=json.dumps(asked), capture_output=True, text=True, check=False
@@ -133,21 +159,25 @@ def made(name: str, capacity_tokens: int) -> EvictionPolicy:
     return make_policy(name.removesuffix("_2_bits"), **COMPARED[name][1], **capacity)
 
 
-def compare(trace: Trace) -> dict[str, dict[str, Any]]:
-    """Miss ratios of ours and theirs by policy."""
-    theirs = by_libcachesim(trace)
+def compare(*traces: Trace) -> dict[str, dict[str, Any]]:
+    """Miss ratios of ours and theirs by policy, over all traces."""
+    theirs = by_libcachesim(traces)
+    requests = sum(len(trace.requests) for trace in traces)
     rows = {}
     for name in COMPARED:
-        policy = made(name, trace.capacity_tokens)
         begun = time.perf_counter()
-        missed, _ = misses(policy, trace.requests, trace.tokens, trace.capacity_tokens, forced=name not in NOT_FORCED)
+        missed = 0
+        for trace in traces:
+            policy = made(name, trace.capacity_tokens)
+            forced = name not in NOT_FORCED
+            missed += misses(policy, trace.requests, trace.tokens, trace.capacity_tokens, forced=forced)[0]
         spent = time.perf_counter() - begun
-        ratios = [round(count / len(trace.requests), DECIMALS) for count in (missed, theirs[name])]
+        ratios = [round(count / requests, DECIMALS) for count in (missed, theirs[name])]
         rows[name] = {
             "ours": ratios[0],
             "libcachesim": ratios[1],
             "equal": ratios[0] == ratios[1],
-            "refs_per_s": round(len(trace.requests) / spent),
+            "refs_per_s": round(requests / spent),
         }
     return rows
 
@@ -207,12 +237,16 @@ def run(options: Options) -> dict[str, Any]:
     for trace in zipf_traces(REQUESTS_QUICK if options.quick else REQUESTS, options.seed):
         for name, row in compare(trace).items():
             results[name][trace.name] = row
+    if options.data is not None:
+        traces = real_traces(options.data)
+        for name, row in compare(*traces).items():
+            results[name][traces[0].name] = row
     return {**results, "neural_paging": neural_paging(options.seed)}
 
 
 def main() -> None:
     """Run, print the table and the JSON object."""
-    options = read_options("fidelity", "Are the policies what they say?")
+    options = read_options("fidelity", "Are the policies what they say?", data_welcome=DATA_WELCOME)
     results = run(options)
     rows = [
         (f"{name}, {trace}", f"{row['ours']:.5f}", _verdict(row))
