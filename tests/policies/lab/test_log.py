@@ -1,7 +1,7 @@
 """Which stay a page was in at an event."""
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pagefault.policies.contract import PageFacts
@@ -29,7 +29,8 @@ def test_the_logs_of_a_cache_become_stays() -> None:
     assert history.overfull_at.tolist() == [1, 3]
 
 
-@given(st.lists(st.integers(0, 4), max_size=40), st.integers(1, 4))
+@given(st.lists(st.integers(0, 4), max_size=30), st.integers(1, 4))
+@settings(max_examples=60, deadline=None)
 def test_a_page_is_looked_up_in_its_latest_stay(keys: list[int], capacity: int) -> None:
     builder = TraceBuilder("t", Source.SYNTHETIC)
     for turn, key in enumerate(keys):

@@ -91,7 +91,16 @@ def test_what_cannot_be_used_is_counted() -> None:
         "questions": 2,
         "questions_without_evidence": 2,
         "evidence_skipped": 4,
+        "turns_renamed": 0,
     }
+
+
+def test_an_id_that_is_taken_means_its_first_turn() -> None:
+    made = sample(lambda made: made["conversation"]["session_2"][0].update(dia_id="D1:2"))
+    trace = locomo_trace(made)
+    assert [page.id for page in trace.pages] == ["D1:1", "D1:2", "D1:2#2", "D2:2", "D3:1"]
+    assert trace.notes["turns_renamed"] == 1
+    assert story(trace)[-1] == ("REFERENCE", "D1:2", 6)
 
 
 def test_spread_questions_come_after_their_evidence() -> None:

@@ -10,7 +10,7 @@ whose evidence, the turns that hold the answer, was marked by people.  A file is
 
 Every turn of the dialogue is a page, the caption of a photo that is shared with it in brackets at its end.
 Questions of category 5 have no answer and so no evidence.  Evidence that names no turn (malformed, empty, or
-of a turn that is not there) is skipped and counted, and so is a question that has none left.
+of a turn that is not there) is skipped and counted, and so is a question that has none left.  A turn whose id an earlier one has is renamed, and counted too.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -94,13 +94,20 @@ def locomo_trace(
     conversation = _get(sample, "conversation", (dict,), field)
     sessions = _sessions(conversation, f"{field}.conversation")
     builder = TraceBuilder(f"locomo-{name}-{asked.value}", Source.EVIDENCE)
-    place_of = {turn["dia_id"]: place for place, session in enumerate(sessions) for turn in session.turns}
+    place_of: dict[str, int] = {}
+    for place, session in enumerate(sessions):
+        for turn in session.turns:
+            place_of.setdefault(turn["dia_id"], place)
     questions = _questions(_get(sample, "qa", (list,), field), place_of, builder.notes, f"{field}.qa")
     asked_after = _places(questions, len(sessions), Asked(asked), name, seed)
     now = 0
     for place, session in enumerate(sessions):
         for turn in session.turns:
-            builder.insert(_page(turn, session, now, count), now)
+            page = _page(turn, session, now, count)
+            if page.id in builder:
+                page = replace(page, id=f"{page.id}#{now}")
+                builder.notes["turns_renamed"] += 1
+            builder.insert(page, now)
             now += 1
         for question in asked_after[place]:
             for dia_id in question.evidence:
@@ -137,7 +144,7 @@ def _milliseconds(when: object, field: str) -> int:
 
 
 def _questions(given: Sequence[Any], place_of: Mapping[str, int], notes: dict[str, int], field: str) -> list[_Question]:
-    notes |= {"questions": 0, "questions_without_evidence": 0, "evidence_skipped": 0}
+    notes |= {"questions": 0, "questions_without_evidence": 0, "evidence_skipped": 0, "turns_renamed": 0}
     questions = []
     for number, question in enumerate(given):
         if _get(question, "category", (int,), f"{field}[{number}]") not in ANSWERABLE:
