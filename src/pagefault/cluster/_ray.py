@@ -10,7 +10,7 @@ import asyncio
 import logging
 import os
 import tempfile
-from collections.abc import Awaitable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
@@ -25,6 +25,7 @@ from ray.exceptions import (
     WorkerCrashedError,
 )
 
+from pagefault.policies.contract import PolicyError
 from pagefault.runtime import errors
 from pagefault.runtime.errors import ConfigError, PagefaultError, StoreUnavailable
 from pagefault.runtime.functions.definition import CallContext, FunctionDefinition
@@ -184,10 +185,47 @@ async def run_task(
     return status, text
 
 
+async def each_in_task(
+    function: Callable[[str], str], arguments: Sequence[str], *, at_once: int
+) -> AsyncGenerator[tuple[int, str], None]:
+    """Call a module's function with each argument, as Ray tasks; ``(place, result)`` as they end.
+
+    No more than ``at_once`` are handed out, so that stopping loses little.  What a task raises is raised, and
+    ends the rest; so does closing the iterator.  A worker that dies is replaced, twice.
+    """
+    remote = cast("Any", ray.remote)(function).options(num_cpus=1, max_retries=2)
+    waiting = iter(enumerate(arguments))
+    running: dict[asyncio.Task[Any], tuple[int, Any]] = {}
+    try:
+        while True:
+            while len(running) < at_once and (following := next(waiting, None)) is not None:
+                place, argument = following
+                reference = remote.remote(argument)
+                running[asyncio.ensure_future(_result(reference))] = (place, reference)
+            if not running:
+                return
+            ended, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            for task in ended:
+                place, _ = running.pop(task)
+                yield place, task.result()
+    finally:
+        for task, (_, reference) in running.items():
+            task.cancel()
+            ray.cancel(reference, force=True)
+        await asyncio.gather(*running, return_exceptions=True)
+
+
+async def _result(reference: Any) -> Any:
+    try:
+        return await reference
+    except RayTaskError as error:
+        raise unwrap(error) from None
+
+
 def unwrap(error: RayTaskError) -> BaseException:
     """The error that a method raised, out of Ray's wrapping."""
     cause = getattr(error, "cause", None)
-    return cause if isinstance(cause, PagefaultError | TimeoutError) else error
+    return cause if isinstance(cause, PagefaultError | PolicyError | TimeoutError) else error
 
 
 def find_actor(name: str, namespace: str) -> Handle | None:

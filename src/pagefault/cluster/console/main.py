@@ -20,10 +20,13 @@ from rich.console import Console
 
 from pagefault.cluster.console.chat import chat_with
 from pagefault.cluster.console.check import chosen_model
+from pagefault.cluster.console.lab import lab
 from pagefault.cluster.console.plan import FleetTable, Plan, make_world, read_plan
 from pagefault.cluster.console.run import Options, Stopped, run_world
 from pagefault.cluster.console.show import say, show_report
 from pagefault.cluster.worlds.contract import Report
+from pagefault.policies.contract import PolicyError
+from pagefault.policies.lab.extras import MissingExtra
 from pagefault.runtime.errors import ConfigError, InternalError, PagefaultError, UsageError
 from pagefault.runtime.host.config import Agent, config_error
 from pagefault.runtime.host.fleet import checked_tiers
@@ -42,6 +45,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Virtual memory for fleets of LLM agents.",
 )
+
+
+app.add_typer(lab, name="lab")
 
 
 def configure_logging(level: str) -> None:
@@ -195,9 +201,12 @@ def main() -> None:
     except InternalError as error:
         say(console, f"internal error, please report it with this story: {error}", as_is=True)
         sys.exit(FAILED)
-    except UsageError as error:
+    except (UsageError, PolicyError) as error:
         say(console, f"error: {error}")
         sys.exit(USAGE)
+    except MissingExtra as error:
+        say(console, f"error: {error}")
+        sys.exit(FAILED)
     except PagefaultError as error:
         say(console, f"error: {error}")
         sys.exit(FAILED)
