@@ -32,7 +32,7 @@ def made(accesses: list[tuple[int, int]], *, is_checked: bool = False, source: S
     capacity=st.integers(1, 60),
     is_checked=st.booleans(),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_no_replay_beats_the_optimum(accesses: list[tuple[int, int]], capacity: int, is_checked: bool) -> None:
     trace, budget = made(accesses, is_checked=is_checked), Budget(capacity)
     result = measure(replay(trace, Lru(), budget))

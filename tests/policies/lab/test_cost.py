@@ -98,7 +98,7 @@ def rendered(found: Replay, event: int, handle_tokens: int) -> list[tuple[int, i
     capacity=st.integers(20, 120),
     with_handles=st.booleans(),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_the_bill_is_that_of_rendering_every_call(
     accesses: list[tuple[int, bool]], capacity: int, with_handles: bool
 ) -> None:

@@ -48,7 +48,7 @@ def test_the_same_trace_is_the_same_file(tmp_path: Path) -> None:
 
 
 @given(text=st.text(), author=st.text(), importance=st.none() | st.floats(0, 1), tokens=st.integers(0, 2**40))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_any_page_survives_lines_of_json(
     tmp_path_factory: pytest.TempPathFactory, text: str, author: str, importance: float | None, tokens: int
 ) -> None:
@@ -156,7 +156,6 @@ def test_oracle_general_is_24_bytes_an_access(tmp_path: Path) -> None:
 
 
 @given(st.lists(st.integers(0, 5), max_size=40))
-@settings(deadline=None)
 def test_next_access_is_the_next_place_of_the_same_page(pages: list[int]) -> None:
     expected = [pages.index(page, place + 1) if page in pages[place + 1 :] else -1 for place, page in enumerate(pages)]
     assert next_access(np.array(pages, dtype=np.int64)).tolist() == expected

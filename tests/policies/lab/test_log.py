@@ -30,7 +30,7 @@ def test_the_logs_of_a_cache_become_stays() -> None:
 
 
 @given(st.lists(st.integers(0, 4), max_size=30), st.integers(1, 4))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_page_is_looked_up_in_its_latest_stay(keys: list[int], capacity: int) -> None:
     builder = TraceBuilder("t", Source.SYNTHETIC)
     for turn, key in enumerate(keys):

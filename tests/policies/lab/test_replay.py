@@ -108,7 +108,7 @@ def budgets(draw: st.DrawFn) -> Budget:
 
 
 @given(trace=traces(), budget=budgets(), is_lru=st.booleans())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_replay_does_what_the_rules_say(trace: Trace, budget: Budget, is_lru: bool) -> None:
     naive = Naive(trace, budget, is_lru).run()
     found = replay(trace, Lru() if is_lru else Fifo(), budget)
@@ -123,7 +123,7 @@ def test_replay_does_what_the_rules_say(trace: Trace, budget: Budget, is_lru: bo
 
 
 @given(trace=traces((Op.REFERENCE, Op.REFERENCE, Op.INSERT)), budget=budgets(), name=st.sampled_from(policy_names()))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_the_loop_and_the_context_agree(trace: Trace, budget: Budget, name: str) -> None:
     budget = Budget(budget.capacity_tokens, budget.high_tokens, budget.low_tokens)
     fast = replay(trace, make_policy(name), budget)

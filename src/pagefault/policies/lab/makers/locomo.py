@@ -10,7 +10,8 @@ whose evidence, the turns that hold the answer, was marked by people.  A file is
 
 Every turn of the dialogue is a page, the caption of a photo that is shared with it in brackets at its end.
 Questions of category 5 have no answer and so no evidence.  Evidence that names no turn (malformed, empty, or
-of a turn that is not there) is skipped and counted, and so is a question that has none left.  A turn whose id an earlier one has is renamed, and counted too.
+of a turn that is not there) is skipped and counted, and so is a question that has none left.  A turn whose
+id an earlier one has is renamed, and counted too.
 """
 
 from __future__ import annotations
