@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pagefault.policies.contract import CapacityAware, PolicyError
@@ -94,6 +94,7 @@ def test_a_page_that_is_not_held_is_the_callers_mistake(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", BUILT)
+@settings(max_examples=40)
 @given(trace=traces(), cut=st.integers(0, 60))
 def test_a_dump_in_mid_trace_changes_nothing(name: str, trace: Trace, cut: int) -> None:
     whole, begun = make_policy(name), make_policy(name)
@@ -116,6 +117,32 @@ def test_a_dump_in_mid_trace_changes_nothing(name: str, trace: Trace, cut: int) 
             return getattr(resumed[0] if resumed else begun, called)
 
     assert evictions(Resumes(), trace) == expected
+
+
+@pytest.mark.parametrize("name", BUILT)
+@settings(max_examples=40)
+@given(trace=traces())
+def test_many_victims_at_once_are_those_that_leave_one_by_one(name: str, trace: Trace) -> None:
+    told = {"capacity_tokens": trace.capacity} if name in SEGMENTED else {}
+    at_once, one_by_one = make_policy(name, **told), make_policy(name, **told)
+    resident: dict[str, int] = {}
+    for turn, number in enumerate(trace.requests):
+        page = facts(f"p{number}", trace.sizes[number])
+        for policy in (at_once, one_by_one):
+            if page.id in resident:
+                policy.on_hit(page.id, turn)
+            else:
+                policy.on_insert(page, turn)
+        resident[page.id] = page.tokens
+        if sum(resident.values()) <= trace.capacity:
+            continue
+        needed = sum(resident.values()) - trace.capacity // 2  # a flush down to half, as contexts do
+        leaving = list(at_once.victims(needed, {page.id}, turn))
+        for expected in leaving:
+            assert list(one_by_one.victims(1, {page.id}, turn)) == [expected]
+            for policy in (at_once, one_by_one):
+                policy.on_remove(expected, evicted=True)
+            del resident[expected]
 
 
 @pytest.mark.parametrize("name", BUILT)
