@@ -3,10 +3,10 @@
 The priority of a page is its uses over the time since it came in, for each token of its size, so that a new
 page starts high and falls unless it is used; no ageing is needed.  As nothing keeps such priorities in order,
 the lowest of a sample of the pages leaves (Blankstein, Sen and Freedman, "Hyperbolic Caching: Flexible Caching
-for Web Applications", USENIX ATC 2017, section 2; sample of 64).
+for Web Applications", USENIX ATC 2017; sample of 64).
 
-Time is the number of references so far.  Left out: costs that differ by class, and the initial priority that
-the paper's section 2.3 tunes; a page comes in with one use.
+Time is the number of references so far.  Left out: costs that differ by class, expiry, windows
+and a tuned initial priority, which the paper adds; a page comes in with one use.
 """
 
 from __future__ import annotations

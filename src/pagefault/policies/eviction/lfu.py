@@ -7,9 +7,9 @@ stays for ever; ``ageing`` is the remedy:
 * ``none``: that plain rule.
 * ``halve``: when the mean count of the resident pages exceeds ``mean_max``, every count is halved and rounded
   up (Robinson and Devarakonda, "Data Cache Management Using Frequency-Based Replacement", SIGMETRICS 1990,
-  section 2.3).
+  their bound A_max).
 * ``dynamic``: LFU-DA.  The key is the count plus the key of the last page that was evicted, at the time of
-  use (Arlitt et al., "Evaluating Content Management Techniques for Web Proxy Caches", 2000, section 4).
+  use (Arlitt et al., "Evaluating Content Management Techniques for Web Proxy Caches", 2000).
 
 Left out: counts of evicted pages are not kept ("in-cache" LFU); of Robinson and Devarakonda's policy only the
 ageing is taken, not its sections.

@@ -1,6 +1,6 @@
 """MemoryOS: the coldest leaves first, where heat is visits, length and recency.
 
-``paper`` (Kang et al., "Memory OS of AI Agent", EMNLP 2025, section 3.3): ``heat = alpha * visits + beta *
+``paper`` (Kang et al., "Memory OS of AI Agent", EMNLP 2025, memory updating): ``heat = alpha * visits + beta *
 length + gamma * exp(-t / mu)`` with all weights 1 and ``mu`` 1e7 seconds since the last visit; the lowest heat leaves.
 
 ``as_released`` (their ``mid_term.py``): ``evict_lfu``, the fewest visits, and among equals the first to have come in;

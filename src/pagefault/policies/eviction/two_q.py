@@ -3,7 +3,7 @@
 A new page goes to the end of ``A1in``, first in, first out, where uses do not count.  When ``A1in`` is over
 its share its oldest page leaves and is remembered in ``A1out``; otherwise the least recently used page of
 ``Am`` leaves.  A page that comes back while it is remembered goes to ``Am`` (Johnson and Shasha, "2Q: A Low
-Overhead High Performance Buffer Management Replacement Algorithm", VLDB 1994, section 2.3, with its
+Overhead High Performance Buffer Management Replacement Algorithm", VLDB 1994, the full version with its
 recommended shares).
 
 Left out: nothing, but no page is too large for ``A1in``.

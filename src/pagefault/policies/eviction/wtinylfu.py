@@ -4,7 +4,7 @@ New pages go to a window, ordered by last use.  What the window has no room for 
 part, a segmented LRU; if that is full, the candidate is compared with the page that the main part would evict, by how
 often each was used lately, whether resident or not: the one used less leaves, and in a tie the candidate
 (Einziger, Friedman and Manes, "TinyLFU: A Highly Efficient Cache Admission Policy", ACM Transactions on
-Storage 2017, sections 3 and 4).  In the main part a page that is used again moves to the protected segment.
+Storage 2017).  In the main part a page that is used again moves to the protected segment.
 
 The window has 1 % of the room and the protected segment 80 % of the main part, as in Caffeine, but the window
 is never smaller than the largest page.  Left out: the sketch and its doorkeeper.  Pages are thousands, not
