@@ -24,6 +24,8 @@ def made(accesses: list[tuple[int, int]], *, is_checked: bool = False, source: S
             builder.check(turn, turn % 3)
         if key == 0:
             builder.pin("0", turn)
+        elif key < 3 and "0" in builder:
+            (builder.unpin if key == 1 else builder.remove)("0", turn)
     return builder.build()
 
 

@@ -133,6 +133,45 @@ def test_parquet_with_other_columns_is_refused(tmp_path: Path) -> None:
         read_trace(path)
 
 
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"op": ["insert", "pin", "check"]}, "op: found 'String', allowed: whole numbers"),
+        ({"turn": [0, None, 1]}, "turn: found 'Int64', allowed: whole numbers, none of them null"),
+        ({"turn": [5, 0, 1]}, r"events\[1\]\.turn: found 0"),
+        ({"kind": [None, None, None]}, r"page 0: page\.kind: found None"),
+    ],
+)
+def test_wrong_values_in_parquet_are_named(tmp_path: Path, change: dict[str, Any], problem: str) -> None:
+    polars = extras.analysis("polars", purpose="this test")
+    path = tmp_path / "t.parquet"
+    builder = TraceBuilder("t", Source.SYNTHETIC)
+    builder.insert(PageFacts("a", "message", 9), 0)
+    builder.pin("a", 0)
+    builder.check(1)
+    write_trace(builder.build(), path)
+    metadata = {key: value for key, value in polars.read_parquet_metadata(path).items() if not key.startswith("ARROW")}
+    frame = polars.read_parquet(path).with_columns(polars.Series(name, column) for name, column in change.items())
+    frame.write_parquet(path, metadata=metadata)
+    with pytest.raises(TraceError, match=problem):
+        read_trace(path)
+
+
+def test_metadata_that_is_no_json_is_refused(tmp_path: Path) -> None:
+    polars = extras.analysis("polars", purpose="this test")
+    path = tmp_path / "t.parquet"
+    polars.DataFrame({"turn": [1]}).write_parquet(path, metadata=HEADER | {"version": "one", "notes": "{}"})
+    with pytest.raises(TraceError, match=r"version, notes: .* allowed: JSON"):
+        read_trace(path)
+
+
+def test_what_oracle_general_has_no_room_for_is_refused(tmp_path: Path) -> None:
+    builder = TraceBuilder("t", Source.SYNTHETIC)
+    builder.insert(PageFacts("a", "message", 2**32), 0)
+    with pytest.raises(TraceError, match=r"trace\.tokens: found 4294967296, allowed: below 2\*\*32"):
+        write_oracle_general(builder.build(), tmp_path / "t")
+
+
 def test_a_missing_package_is_named_with_its_extra() -> None:
     with pytest.raises(
         extras.MissingExtra, match=r"a picture needs no_such_package.*pip install 'pagefault\[analysis\]'"
