@@ -10,6 +10,7 @@ from pagefault.policies.lab.bounds import intervals_of
 from pagefault.policies.lab.measures import measure, regret
 from pagefault.policies.lab.replay import replay
 from pagefault.policies.lab.trace import Budget, Source, Trace, TraceBuilder, TraceError
+from pagefault.policies.offline.belady import Belady
 from pagefault.policies.offline.exact import Objective, optimum
 
 
@@ -53,3 +54,12 @@ def test_the_optimum_keeps_what_is_needed_again() -> None:
 def test_there_is_none_on_what_retrieval_returned() -> None:
     with pytest.raises(TraceError, match=r"trace\.made\.source: found 'endogenous'"):
         intervals_of(made([(1, 10), (1, 10)], source=Source.ENDOGENOUS), Budget(20))
+
+
+@given(keys=st.lists(st.integers(1, 6), min_size=1, max_size=30), capacity=st.integers(1, 5))
+@settings(max_examples=60)
+def test_belady_is_optimal_for_pages_of_one_size(keys: list[int], capacity: int) -> None:
+    trace, budget = made([(key, 10) for key in keys]), Budget(10 * capacity)
+    uses = {f"{key}": [event for event, each in enumerate(keys) if each == key] for key in keys}
+    hits = measure(replay(trace, Belady(uses=uses), budget)).hits
+    assert hits == optimum(intervals_of(trace, budget)).hits
