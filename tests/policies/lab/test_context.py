@@ -72,10 +72,22 @@ def test_the_oldest_handles_go_when_there_are_too_many() -> None:
     assert [page for page, how in left(found) if how is Left.HANDLE] == ["p0", "p1", "p2", "p3"]
 
 
-def test_handles_go_before_a_context_is_too_full() -> None:
-    # Two pages fill the context: a third and a handle do not fit, a harder flush makes room.
+def test_what_is_left_behind_makes_more_pages_leave() -> None:
+    # Handles of 40 for pages of 50: two pages and a handle do not fit, nor do a page and two handles.
     leavings = Leavings(handle_tokens=40)
-    found = replay(entering(3).build(), Fifo(), Budget(100, 100, 100), write_back=Handle(), leavings=leavings)
+    found = replay(entering(3).build(), Fifo(), Budget(100), write_back=Handle(), leavings=leavings)
+    assert left(found) == [("p0", Left.HANDLE), ("p1", Left.HANDLE), ("p2", Left.STAYED)]
+    assert found.edits.tokens.tolist() == [40, 40, 0, 0]
+    assert not len(found.overfull_at)
+    # With handles of 10, one page has to go for each that comes, and one more for their handles.
+    more = replay(entering(4).build(), Fifo(), Budget(100), write_back=Handle(), leavings=Leavings(handle_tokens=10))
+    assert [how for _, how in left(more)] == [Left.HANDLE, Left.HANDLE, Left.HANDLE, Left.STAYED]
+
+
+def test_the_pager_flushes_once_and_then_harder() -> None:
+    builder = entering(3)
+    builder.check(3)
+    found = replay(builder.build(), Fifo(), Budget(100), write_back=Handle(), leavings=Leavings(handle_tokens=40))
     assert left(found) == [("p0", Left.HANDLE), ("p1", Left.NOTHING), ("p2", Left.STAYED)]
     assert not len(found.overfull_at)
 

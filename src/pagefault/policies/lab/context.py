@@ -60,6 +60,7 @@ class LabContext:
         self._leavings = leavings
         self._summary = RecursiveSummary(leavings)
         self._by_ordinal = {page.ordinal: index for index, page in enumerate(trace.pages)} if fetch else {}
+        self._is_checked = trace.is_checked
         self._resident: dict[int, int] = {}  # page -> stay, in the queue's order
         self._handles: dict[int, int] = {}  # page -> stay
         self._pinned: set[int] = set()
@@ -85,7 +86,6 @@ class LabContext:
     def run(self) -> None:
         """Play all events.  Raises :class:`PolicyBreach`."""
         events = self._trace.events
-        is_checked = self._trace.is_checked
         columns = (column.tolist() for column in (events.turn, events.op, events.page, events.value))
         for event, (turn, op, page, value) in enumerate(zip(*columns, strict=True)):
             self._event, self._turn = event, turn
@@ -101,7 +101,7 @@ class LabContext:
             else:
                 self._rule(op, page)
                 continue
-            if not is_checked:
+            if not self._is_checked:
                 self._make_room(0, page)
 
     def _rule(self, op: int, page: int) -> None:
@@ -184,21 +184,26 @@ class LabContext:
         return self._leavings.handle_tokens * len(self._handles) + self._summary.tokens
 
     def _make_room(self, other_tokens: int, arriving: int | None) -> None:
-        used = other_tokens + self._page_tokens + self._leftover_tokens
-        if used <= self._budget.high_tokens:
-            return
-        chosen = self._victims(used - self._budget.low_tokens, self._budget.keep_last_pages, arriving)
-        leaves = [(page, self._choose(page)) for page in chosen]
-        self._summarise([page for page, leave in leaves if leave is Leave.SUMMARY])
-        for page, leave in leaves:
-            self._evict(page, leave)
-        self._trim_handles(self._leavings.handle_tokens_max)
-        if other_tokens + self._page_tokens + self._leftover_tokens > self._budget.high_tokens:
+        while (used := self._used(other_tokens)) > self._budget.high_tokens:
+            chosen = self._victims(used - self._budget.low_tokens, self._budget.keep_last_pages, arriving)
+            leaves = [(page, self._choose(page)) for page in chosen]
+            self._summarise([page for page, leave in leaves if leave is Leave.SUMMARY])
+            for page, leave in leaves:
+                self._evict(page, leave)
+            self._trim_handles(self._leavings.handle_tokens_max)
+            # What pages leave behind takes room too.  The pager flushes far below its high mark, so that it
+            # does not flush twice; a budget without a low mark would be emptied by what follows.
+            if self._is_checked or not chosen:
+                break
+        if self._used(other_tokens) > self._budget.high_tokens:
             self._trim_handles(0)
             for page in self._victims(EVERYTHING_TOKENS, 1, arriving):
                 self._evict(page, Leave.NOTHING)
-            if other_tokens + self._page_tokens + self._leftover_tokens > self._budget.high_tokens:
+            if self._used(other_tokens) > self._budget.high_tokens:
                 self._overfull_at.append(self._event)
+
+    def _used(self, other_tokens: int) -> int:
+        return other_tokens + self._page_tokens + self._leftover_tokens
 
     def _victims(self, tokens_needed: int, keep_last: int, arriving: int | None) -> list[int]:
         protected = self._protected(keep_last, arriving)
