@@ -64,7 +64,7 @@ def test_a_long_page_has_to_be_worth_its_room() -> None:
 
 
 def test_a_use_makes_a_page_stay_and_is_remembered_beyond_an_eviction() -> None:
-    policy = told([page(0, CHATTER), page(1, CHATTER), page(2, CHATTER)], use_weight=5.0)
+    policy = told([page(0, CHATTER), page(1, CHATTER), page(2, CHATTER)], use_weight=50.0)
     last = order(policy)[0]
     policy.on_hit(last, 3)
     assert order(policy)[-1] == last
@@ -93,7 +93,7 @@ def test_pages_without_text_leave_by_size_and_age_alone() -> None:
 
 
 def test_a_flush_that_weighs_the_prefix_cache_takes_pages_that_lie_together() -> None:
-    pages = [page(number, f"{NEWS} {number}", tokens=10) for number in range(40)]
+    pages = [page(number, NEWS if number % 4 else CHATTER, tokens=10) for number in range(40)]
     plain, batch = told(pages), told(pages, rewrite_weight=10.0)
 
     def first_hole(policy: EvictionPolicy) -> int:

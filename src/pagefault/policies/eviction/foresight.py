@@ -3,13 +3,16 @@
 Policies of caches go by how often and how lately a page was used.  Most pages of an agent were never used:
 they wait for a question that may come.  So this one reads them.  The order of leaving is that of ::
 
-    (expected uses + use_weight * uses so far) * chance of a use at this age / tokens ** size_power
+    (expected uses + weight * uses so far) * chance of a use at this age / tokens ** size_power
 
 * *Expected uses* come from :mod:`~pagefault.policies.eviction.foresight_model`: boosted trees over what a page
   says that the agent has not read before, identifiers that it is the first to bring, whether it tells or asks
   or only greets, what it answers, and its kind (:mod:`~pagefault.policies.eviction.foresight_features`).  They
   were fitted on dialogues and on tool calls, and are the same for all.
-* *Uses so far* are hits and page-ins, those before an eviction included.
+  What comes first in a history is needed for longest, and counts up to twice.
+* *Uses so far* are hits and page-ins, those before an eviction included.  Their weight is ``use_weight``, and
+  ``repeat_weight`` more for pages that brought identifiers: an order number that was used once is used again,
+  while what was asked once in a dialogue is asked again hardly more than another page.
 * The *chance at an age* is learned while running.  Ages of uses are taken to be spread as ``1 / (age + scale)``
   over the pages that there are, for one of a few scales, of which the last is endless: all pages alike.  Every
   use makes the scales that foresaw it more probable (Bayes); what is used below is their mixture.  The age of a
@@ -33,8 +36,8 @@ from dataclasses import dataclass, replace
 from pagefault.policies import parameters
 from pagefault.policies.contract import Capability, PageFacts, State
 from pagefault.policies.eviction.foresight_ages import Ages
-from pagefault.policies.eviction.foresight_features import Reader
-from pagefault.policies.eviction.foresight_model import Trees, shipped
+from pagefault.policies.eviction.foresight_features import FEATURES, Reader
+from pagefault.policies.eviction.foresight_model import Model, shipped
 from pagefault.policies.eviction.foresight_reasons import reasons
 from pagefault.policies.eviction.selection import first_to_leave, rank
 
@@ -42,8 +45,13 @@ DIGITS = 9
 """Decimals that count: C libraries may differ in the last bit of a logarithm, replays may not."""
 REMEMBERED_MAX = 10_000
 """Pages that have left and are still known when they come back."""
+PRIMACY = 1.0
+"""What the first page of a history counts more; it falls by a factor of e every :data:`PRIMACY_PAGES`."""
+PRIMACY_PAGES = 50
 CUTS_MAX = 64
 """Places at which a flush that weighs the prefix cache may begin to write anew."""
+
+_NEW_IDENTIFIERS = FEATURES.index("new_identifiers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +60,16 @@ class _Page:
     expected_uses: float
     born: int  # pages that came in before it
     uses: int
+    repeats: bool  # brought identifiers
     reasons: str
 
 
 class Foresight:
     """Evicts what is least worth its room; among equals the earlier in leaves first.
 
-    ``use_weight`` and ``rewrite_weight`` are at least 0, ``size_power`` from 0 to 2.  Reading a page is linear
-    in its text (about a tenth of a millisecond for a message), a hit is O(1), ``victims`` is O(n log n) in the
-    resident pages, times up to 64 when the prefix cache is weighed.  ``trees`` are others than those that ship.
+    ``use_weight``, ``repeat_weight`` and ``rewrite_weight`` are at least 0, ``size_power`` from 0 to 2, ``model`` is
+    another than the one that ships.  Reading a page is linear in its text (a fifth of a millisecond for a message),
+    a hit is O(1), ``victims`` is O(n log n) in the resident pages, times up to 64 when the prefix cache is weighed.
     """
 
     name = "foresight"
@@ -69,12 +78,14 @@ class Foresight:
     def __init__(
         self,
         *,
-        use_weight: float = 0.1,
+        use_weight: float = 0.03,
+        repeat_weight: float = 0.5,
         size_power: float = 1.0,
         rewrite_weight: float = 0.0,
-        trees: Trees | None = None,
+        model: Model | None = None,
     ) -> None:
         self._use_weight = parameters.number("foresight.use_weight", use_weight, at_least=0.0)
+        self._repeat_weight = parameters.number("foresight.repeat_weight", repeat_weight, at_least=0.0)
         self._size_power = parameters.number("foresight.size_power", size_power, at_least=0.0, at_most=2.0)
         self._rewrite_weight = parameters.number("foresight.rewrite_weight", rewrite_weight, at_least=0.0)
         self._pages: dict[str, _Page] = {}  # in order of insertion
@@ -82,15 +93,18 @@ class Foresight:
         self._born = 0
         self._reader = Reader()
         self._ages = Ages()
-        self._trees = shipped() if trees is None else trees
+        self._model = shipped() if model is None else model
 
     def on_insert(self, page: PageFacts, turn: int) -> None:
         known = self._left.pop(page.id, None)
         if known is not None:
             self._pages[page.id] = self._used(replace(known, tokens=page.tokens))
             return
-        rate, added = self._trees.rate(self._reader.read(page))
-        self._pages[page.id] = _Page(page.tokens, round(rate, DIGITS), self._born, 0, reasons(added))
+        values = self._reader.read(page)
+        rate, added = self._model.rate(values)
+        rate *= 1 + PRIMACY * math.exp(-self._born / PRIMACY_PAGES)
+        repeats = values[_NEW_IDENTIFIERS] > 0
+        self._pages[page.id] = _Page(page.tokens, round(rate, DIGITS), self._born, 0, repeats, reasons(added))
         self._born += 1
 
     def on_hit(self, page_id: str, turn: int) -> None:
@@ -141,7 +155,8 @@ class Foresight:
 
     def _worth(self, page: _Page) -> float:
         """Uses to be expected of a page, on a scale that only compares the pages of now."""
-        expected = page.expected_uses + self._use_weight * page.uses
+        weight = self._use_weight + self._repeat_weight * page.repeats
+        expected = page.expected_uses + weight * page.uses
         return expected * self._ages.chance(self._age(page), self._born)
 
     def _order(self) -> list[str]:
@@ -184,12 +199,14 @@ class Foresight:
 
 def _rows(pages: dict[str, _Page]) -> list[list[object]]:
     return [
-        [page_id, page.tokens, page.expected_uses, page.born, page.uses, page.reasons]
+        [page_id, page.tokens, page.expected_uses, page.born, page.uses, int(page.repeats), page.reasons]
         for page_id, page in pages.items()
     ]
 
 
 def _saved(state: State, field: str) -> Iterator[tuple[str, _Page]]:
-    shape = (str, int, float, int, int, str)
-    for page_id, tokens, expected_uses, born, uses, why in parameters.rows(Foresight.name, state, shape, field=field):
-        yield page_id, _Page(tokens, float(expected_uses), born, uses, why)
+    shape = (str, int, float, int, int, int, str)
+    for page_id, tokens, expected_uses, born, uses, repeats, why in parameters.rows(
+        Foresight.name, state, shape, field=field
+    ):
+        yield page_id, _Page(tokens, float(expected_uses), born, uses, bool(repeats), why)

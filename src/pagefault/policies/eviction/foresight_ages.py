@@ -10,9 +10,9 @@ from pagefault.policies.contract import PolicyError
 DIGITS = 9
 SCALES = (25.0, 100.0, 400.0, 1600.0, math.inf)
 """Ages, in pages, at which the chance has halved."""
-PRIOR = (0.05, 0.1, 0.2, 0.25, 0.4)
+PRIOR = (0.02, 0.05, 0.13, 0.2, 0.6)
 """How probable each scale is before anything was used: a page waits long for its first question."""
-MEMORY = 0.99
+MEMORY = 0.97
 """What an earlier use still counts after the next one, so that habits may change."""
 
 

@@ -87,6 +87,8 @@ for _name, _place in _PLACES.items():
         _CLASSES_OF[_word] = (*_CLASSES_OF.get(_word, ()), _place)
 
 KINDS = ("message", "reply", "call", "result")
+CALLING = frozenset({"call", "result"})
+"""Kinds that only an agent has that calls functions."""
 FEATURES = (
     *(f"{name}_count" for name in _COUNTED),
     *(f"{name}_share" for name in _COUNTED),
@@ -98,6 +100,7 @@ FEATURES = (
     *("before_questions", "before_asking", "before_words", "before_attachment", "before_courtesy", "before_overlap"),
     *("identifiers", "new_identifiers", "new_codes"),
     *(f"kind_{kind}" for kind in KINDS),
+    "calling",
 )
 """Names of the features, in the order in which :meth:`Reader.read` gives their values."""
 
@@ -141,6 +144,7 @@ class Reader:
     def __init__(self) -> None:
         self._pages_of: dict[str, int] = {}  # word or identifier -> pages that had it
         self._pages = 0
+        self._calls = 0  # pages of the kinds that come of calling functions
         self._created_ms = 0
         self._since_pause = -1
         self._before = _Before()
@@ -163,6 +167,7 @@ class Reader:
             *self._answering(content),
             *self._provenance(identifiers),
             *(1.0 if page.kind == kind else 0.0 for kind in KINDS),
+            self._calling(page),
         ]
         names = math.log1p(sum(1 for name in said.names if name not in self._pages_of))
         values[_NEW_NAMES] = names
@@ -175,6 +180,7 @@ class Reader:
         return {
             "terms": list(map(list, self._pages_of.items())),
             "pages": self._pages,
+            "calls": self._calls,
             "created_ms": self._created_ms,
             "since_pause": self._since_pause,
             "before": [
@@ -187,6 +193,7 @@ class Reader:
         """Take over what another reader dumped."""
         self._pages_of = {str(term): int(pages) for term, pages in state["terms"]}
         self._pages = int(state["pages"])
+        self._calls = int(state["calls"])
         self._created_ms = int(state["created_ms"])
         self._since_pause = int(state["since_pause"])
         author, questions, asking, words, attachment, courtesy, content = state["before"]
@@ -217,6 +224,10 @@ class Reader:
             *(before.attachment, before.courtesy, overlap),
         )
 
+    def _calling(self, page: PageFacts) -> float:
+        """The share of calls and results among all pages, this one included."""
+        return (self._calls + (page.kind in CALLING)) / (self._pages + 1)
+
     def _provenance(self, identifiers: Sequence[str]) -> tuple[float, ...]:
         new = [each for each in identifiers if each not in self._pages_of]
         codes = sum(1 for each in new if any(map(str.isalpha, each)))
@@ -226,9 +237,11 @@ class Reader:
         for term in sorted(terms):
             self._pages_of[term] = self._pages_of.get(term, 0) + 1
         self._pages += 1
+        self._calls += page.kind in CALLING
         if len(self._pages_of) > TERMS_MAX:
             self._pages_of = {term: count // 2 for term, count in self._pages_of.items() if count > 1}
             self._pages //= 2
+            self._calls //= 2
         self._created_ms = page.created_ms
         words = len(said.words)
         self._before = _Before(

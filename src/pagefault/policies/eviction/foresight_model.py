@@ -1,8 +1,9 @@
-"""Boosted regression trees: from the features of a page to how often it will be needed.
+"""From the features of a page to how often it will be needed: boosted regression trees, and a line.
 
-The trees are data, ``foresight.json`` beside this module, made by ``python -m benchmarks.fit_foresight`` as its
-docstring says.  They give the logarithm of a rate (a Poisson model): gradient boosting after Friedman 2001,
-"Greedy function approximation: a gradient boosting machine".
+Their weights are data, ``foresight.json`` beside this module, made by ``python -m benchmarks.fit_foresight`` as its
+docstring says.  The trees give the logarithm of a rate (a Poisson model): gradient boosting after Friedman
+2001, "Greedy function approximation: a gradient boosting machine".  The line is a logistic regression on whether
+a page is needed at all.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import math
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
+from operator import mul
 from typing import Any
 
 from pagefault.policies.contract import PolicyError
@@ -26,12 +28,20 @@ _Node = tuple[int, float, int, int, float]
 feature -1."""
 
 
-class Trees:
-    """Trees over :data:`~pagefault.policies.eviction.foresight_features.FEATURES`.
+class Model:
+    """Trees and a logistic line over :data:`~pagefault.policies.eviction.foresight_features.FEATURES`.
 
-    ``document`` is what the weights' file holds: ``{"format": 1, "features": [name, ...], "trees": [[node, ...],
-    ...]}`` with nodes ``[feature, threshold, low, high, value]``; feature -1 is a leaf, children are places in
-    the same tree, after their parent.  Raises ``PolicyError`` for anything else.
+    ``document`` is what the weights' file holds::
+
+        {
+            "format": 1,
+            "features": [name, ...],
+            "trees": [[node, ...], ...],
+            "line": {"intercept": number, "slopes": [number, ...], "means": [number, ...]},
+        }
+
+    with nodes ``[feature, threshold, low, high, value]``; feature -1 is a leaf, children are places in the same
+    tree, after their parent.  Raises ``PolicyError`` for anything else.
     """
 
     def __init__(self, document: Mapping[str, Any]) -> None:
@@ -40,13 +50,33 @@ class Trees:
         if tuple(document.get("features", ())) != FEATURES:
             raise PolicyError("foresight.weights.features", document.get("features"), "the features of this version")
         self._trees = [_checked(place, tree) for place, tree in enumerate(document.get("trees", ()))]
+        line = document.get("line", {})
+        self._intercept = float(line.get("intercept", 0.0))
+        self._slopes, self._means = (
+            _numbers(f"foresight.weights.line.{name}", line.get(name)) for name in ("slopes", "means")
+        )
 
     def rate(self, values: Sequence[float]) -> tuple[float, list[float]]:
         """The uses to be expected of a page, and what each feature adds to their logarithm.
 
-        The contribution of a feature is what changes in a node's own value on the way down, at the nodes that
-        ask for the feature (Saabas 2014, "Interpreting random forests").
+        For agents that call no functions it is the geometric mean of what the trees and the line say: each is
+        right about pages that the other is wrong about.  What a feature adds in the trees is the change of a
+        node's own value on the way down, at nodes that ask for the feature (Saabas 2014, "Interpreting random
+        forests"), and in the line its slope times the distance from its mean.
         """
+        total, added = self._climb(values)
+        if values[_CALLING] > 0:
+            return math.exp(total), added
+        height = self._intercept + math.fsum(map(mul, self._slopes, values))
+        share = 1 / (1 + math.exp(-height))
+        steepness = 1 - share
+        added = [
+            (each + steepness * slope * (value - mean)) / 2
+            for each, slope, value, mean in zip(added, self._slopes, values, self._means, strict=True)
+        ]
+        return math.sqrt(math.exp(total) * share), added
+
+    def _climb(self, values: Sequence[float]) -> tuple[float, list[float]]:
         total = 0.0
         added = [0.0] * len(FEATURES)
         for tree in self._trees:
@@ -56,14 +86,17 @@ class Trees:
                 feature, threshold, low, high, value = tree[low if values[feature] <= threshold else high]
                 added[asked] += value - before
             total += value
-        return math.exp(total), added
+        return total, added
+
+
+_CALLING = FEATURES.index("calling")
 
 
 @cache
-def shipped() -> Trees:
-    """The trees that ship with the package, read once."""
+def shipped() -> Model:
+    """The weights that ship with the package, read once."""
     text = resources.files(WEIGHTS[0]).joinpath(WEIGHTS[1]).read_text(encoding="ascii")
-    return Trees(json.loads(text))
+    return Model(json.loads(text))
 
 
 def _checked(place: int, tree: Sequence[Sequence[float]]) -> tuple[_Node, ...]:
@@ -76,3 +109,9 @@ def _checked(place: int, tree: Sequence[Sequence[float]]) -> tuple[_Node, ...]:
     if not nodes:
         raise PolicyError(f"foresight.weights.trees[{place}]", [], "at least one node")
     return nodes
+
+
+def _numbers(field: str, found: object) -> tuple[float, ...]:
+    if not isinstance(found, list) or len(found) != len(FEATURES):
+        raise PolicyError(field, found, f"a number for each of the {len(FEATURES)} features")
+    return tuple(map(float, found))

@@ -22,7 +22,7 @@ _MEANS = (
     ("questions that it asks", "questions ends_asking"),
     ("what it shows", "picture attachment attachment_words"),
     ("where it stands", "opening same_author history"),
-    ("its kind", "kind_message kind_reply kind_call kind_result"),
+    ("its kind", "kind_message kind_reply kind_call kind_result calling"),
 )
 _OTHERS = "its length and wording"
 
