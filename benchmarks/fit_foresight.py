@@ -48,7 +48,7 @@ SETTINGS: Mapping[str, Any] = {
     "objective": "poisson",
     "learning_rate": 0.06,
     "num_leaves": 8,
-    "min_data_in_leaf": 40,
+    "min_data_in_leaf": 20,
     "bagging_fraction": 0.7,
     "bagging_freq": 1,
     "feature_fraction": 0.4,

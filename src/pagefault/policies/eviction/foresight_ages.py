@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pagefault.policies.contract import PolicyError
 
 DIGITS = 9
-SCALES = (25.0, 100.0, 400.0, 1600.0, math.inf)
+SCALES = (200.0, 800.0, math.inf)
 """Ages, in pages, at which the chance has halved."""
-PRIOR = (0.02, 0.05, 0.13, 0.2, 0.6)
+PRIOR = (0.2, 0.2, 0.6)
 """How probable each scale is before anything was used: a page waits long for its first question."""
 MEMORY = 0.97
 """What an earlier use still counts after the next one, so that habits may change."""
