@@ -25,11 +25,14 @@ from pagefault.policies.contract import EvictionPolicy
 from pagefault.policies.eviction.foresight import Foresight
 from pagefault.policies.eviction.foresight_features import FEATURES, Reader
 from pagefault.policies.eviction.foresight_model import FORMAT, Model
+from pagefault.policies.lab.bounds import intervals_of
 from pagefault.policies.lab.makers.chat_log import chat_log
 from pagefault.policies.lab.makers.locomo import Asked, locomo
-from pagefault.policies.lab.trace import Trace
+from pagefault.policies.lab.measures import bootstrap, gap_closed, measure
+from pagefault.policies.lab.replay import replay
+from pagefault.policies.lab.trace import Budget, Trace
 from pagefault.policies.offline.exact import optimum
-from pagefault.policies.offline.intervals import intervals
+from pagefault.policies.registry import make_policy, policy_names
 
 DIALOGUE_BUDGET = 0.1
 """Share of a conversation's tokens."""
@@ -137,40 +140,50 @@ def fit(samples: Sequence[Sample]) -> dict[str, Any]:
 
 
 def held_out(samples: Sequence[Sample], folds: int) -> dict[str, Any]:
-    """Object hit ratios of the policy and of the optimum on parts that it was not fitted on, by setting and fold."""
-    hits: dict[str, list[list[float]]] = {}
-    for fold in range(folds):
-        tried = [each for each in samples if each.part % folds == fold]
-        model = Model(fit([each for each in samples if each.part % folds != fold]))
-        found: dict[str, Numbers] = {}
-        for setting, trace, budget in (trace for each in tried for trace in each.traces):
-            seen = intervals(trace.tokens, trace.events.page, trace.is_reference, budget)
-            policy = replay_hits(Foresight(model=model), trace, budget)
-            row = np.array([policy, optimum(seen).hits, trace.references])
-            found[setting] = found.get(setting, 0.0) + row
-        for setting, total in found.items():
-            hits.setdefault(setting, []).append(total.tolist())
-    return {setting: _ratios(rows) for setting, rows in hits.items()}
+    """By setting, how the policy does on the parts that it was not fitted on, and how all others do."""
+    models = [Model(fit([each for each in samples if each.part % folds != fold])) for fold in range(folds)]
+    settings: dict[str, list[tuple[int, Trace, Budget]]] = {}
+    for sample in samples:
+        for setting, trace, tokens in sample.traces:
+            settings.setdefault(setting, []).append((sample.part % folds, trace, Budget(tokens)))
+    return {setting: _compared(runs, models) for setting, runs in settings.items()}
 
 
-def replay_hits(policy: EvictionPolicy, trace: Trace, budget: int) -> int:
-    """Hits of a policy that is shown every page, and evicts to fit after each that enters."""
-    resident: dict[str, int] = {}
-    used = hits = 0
-    events = trace.events
-    for turn, index in zip(events.turn.tolist(), events.page.tolist(), strict=True):
-        page = trace.pages[index]
-        if page.id in resident:
-            hits += 1
-            policy.on_hit(page.id, turn)
-            continue
-        resident[page.id] = page.tokens
-        used += page.tokens
-        policy.on_insert(page, turn)
-        for victim in policy.victims(used - budget, {page.id}, turn):
-            used -= resident.pop(victim)
-            policy.on_remove(victim, evicted=True)
-    return hits
+def _compared(runs: Sequence[tuple[int, Trace, Budget]], models: Sequence[Model]) -> dict[str, Any]:
+    references = [trace.references for _, trace, _ in runs]
+    best = [optimum(intervals_of(trace, budget)).hits for _, trace, budget in runs]
+    ours = [_hits(Foresight(model=models[fold]), trace, budget) for fold, trace, budget in runs]
+    others = {
+        name: sum(_hits(make_policy(name), trace, budget) for _, trace, budget in runs) / sum(references)
+        for name in policy_names()
+        if name != Foresight.name
+    }
+    best_known = max(others, key=lambda name: others[name])
+    ratio, bound = sum(ours) / sum(references), sum(best) / sum(references)
+    spread = bootstrap(ours, references)
+    folds = [
+        [
+            sum(
+                row[at]
+                for row, (fold, _, _) in zip(zip(ours, best, references, strict=True), runs, strict=True)
+                if fold == each
+            )
+            for at in range(3)
+        ]
+        for each in range(len(models))
+    ]
+    return {
+        "object_hit": round(ratio, 4),
+        "interval": [round(spread.low, 4), round(spread.high, 4)],
+        "best_known": {best_known: round(others[best_known], 4)},
+        "optimum": round(bound, 4),
+        "gap_closed": round(gap_closed(ratio, others[best_known], bound), 4),
+        "by_fold": [[round(mine / count, 3), round(most / count, 3)] for mine, most, count in folds if count],
+    }
+
+
+def _hits(policy: EvictionPolicy, trace: Trace, budget: Budget) -> int:
+    return measure(replay(trace, policy, budget), prices=None).hits
 
 
 def _sample(part: int, family: int, traces: Sequence[tuple[str, Trace, int]]) -> Sample:
@@ -218,15 +231,6 @@ def _nodes(root: Mapping[str, Any], share: float) -> list[list[float]]:
 
     add(root)
     return rows
-
-
-def _ratios(rows: Sequence[Sequence[float]]) -> dict[str, Any]:
-    policy, best, references = np.array(rows).sum(axis=0)
-    return {
-        "object_hit": round(policy / references, 4),
-        "optimum": round(best / references, 4),
-        "by_fold": [[round(row[0] / row[2], 3), round(row[1] / row[2], 3)] for row in rows],
-    }
 
 
 if __name__ == "__main__":
