@@ -23,9 +23,9 @@ FORMAT = 1
 WEIGHTS = ("pagefault.policies.eviction", "foresight.json")
 """Package and name of the file with the weights that ship."""
 
-_Node = tuple[int, float, int, int, float]
-"""Feature, threshold, child if at most the threshold, child if above, and what it says itself.  A leaf has
-feature -1."""
+_Node = tuple[int, float, Any, Any, float]
+"""Feature, threshold, the node below if the feature is at most that, the node if it is above, and what the node
+says itself.  A leaf has feature -1 and no nodes below."""
 
 
 class Model:
@@ -49,7 +49,7 @@ class Model:
             raise PolicyError("foresight.weights.format", document.get("format"), f"{FORMAT}")
         if tuple(document.get("features", ())) != FEATURES:
             raise PolicyError("foresight.weights.features", document.get("features"), "the features of this version")
-        self._trees = [_checked(place, tree) for place, tree in enumerate(document.get("trees", ()))]
+        self._trees = [_grown(place, tree) for place, tree in enumerate(document.get("trees", ()))]
         line = document.get("line", {})
         self._intercept = float(line.get("intercept", 0.0))
         self._slopes, self._means = (
@@ -79,13 +79,14 @@ class Model:
     def _climb(self, values: Sequence[float]) -> tuple[float, list[float]]:
         total = 0.0
         added = [0.0] * len(FEATURES)
-        for tree in self._trees:
-            feature, threshold, low, high, value = tree[0]
+        for node in self._trees:
+            feature = node[0]
             while feature >= 0:
-                before, asked = value, feature
-                feature, threshold, low, high, value = tree[low if values[feature] <= threshold else high]
-                added[asked] += value - before
-            total += value
+                below = node[2] if values[feature] <= node[1] else node[3]
+                added[feature] += below[4] - node[4]
+                node = below  # noqa: PLW2901  # climbing is what the loop does; it runs hundreds of times a page
+                feature = node[0]
+            total += node[4]
         return total, added
 
 
@@ -99,16 +100,19 @@ def shipped() -> Model:
     return Model(json.loads(text))
 
 
-def _checked(place: int, tree: Sequence[Sequence[float]]) -> tuple[_Node, ...]:
-    nodes = tuple((int(row[0]), float(row[1]), int(row[2]), int(row[3]), float(row[4])) for row in tree)
-    for at, (feature, _, low, high, _) in enumerate(nodes):
-        inner = 0 <= feature < len(FEATURES) and at < low < len(nodes) and at < high < len(nodes)
+def _grown(place: int, tree: Sequence[Sequence[float]]) -> _Node:
+    """The root of a tree whose nodes come as rows, parents before their children."""
+    nodes: dict[int, _Node] = {}
+    for at in reversed(range(len(tree))):
+        feature, low, high = (int(tree[at][column]) for column in (0, 2, 3))
+        inner = 0 <= feature < len(FEATURES) and low in nodes and high in nodes
         if not inner and feature != -1:
             allowed = "a feature, and children after it in the same tree"
             raise PolicyError(f"foresight.weights.trees[{place}][{at}]", list(tree[at]), allowed)
+        nodes[at] = (feature, float(tree[at][1]), nodes.get(low), nodes.get(high), float(tree[at][4]))
     if not nodes:
         raise PolicyError(f"foresight.weights.trees[{place}]", [], "at least one node")
-    return nodes
+    return nodes[0]
 
 
 def _numbers(field: str, found: object) -> tuple[float, ...]:
