@@ -12,7 +12,7 @@ from pagefault.cluster.settings import FleetSettings
 from pagefault.cluster.wire import pack, unpack, unpack_error
 from pagefault.runtime.errors import StoreUnavailable
 from pagefault.runtime.host.services import Owner
-from pagefault.runtime.store.protocols import Activation, Append
+from pagefault.runtime.store.protocols import WORK, Activation, Append
 from pagefault.runtime.values import AgentId, ArchiveQuery, Page, PageId, SearchResult
 
 T = TypeVar("T")
@@ -88,6 +88,11 @@ class RemoteStores:
     async def agents(self, prefix: str = "") -> list[AgentId]:
         answers = await _gather([self._call(shard, "agents", prefix) for shard in range(self._settings.shards)])
         return sorted(AgentId(str(agent)) for answer in answers for agent in _list(answer))
+
+    async def due(self, until_ms: int, from_ms: int = WORK) -> list[tuple[AgentId, int]]:
+        shards = range(self._settings.shards)
+        answers = await _gather([self._call(shard, "due", until_ms, from_ms) for shard in shards])
+        return [(AgentId(str(agent)), int(wake_ms)) for answer in answers for agent, wake_ms in _list(answer)]
 
     async def write_pages(self, pages: Sequence[tuple[Owner, Page, int]]) -> None:
         groups: dict[int, list[list[object]]] = defaultdict(list)

@@ -40,6 +40,9 @@ class StoreActor:
     async def agents(self, prefix: str) -> list[str]:
         return [str(agent) for agent in await self._stores.agents(prefix)]
 
+    async def due(self, until_ms: int, from_ms: int) -> list[tuple[str, int]]:
+        return [(str(agent), wake_ms) for agent, wake_ms in await self._stores.due(until_ms, from_ms)]
+
     async def write_pages(self, data: bytes) -> None:
         await self._stores.write_pages([(owner, page, seq) for owner, page, seq in unpack(data)])
 

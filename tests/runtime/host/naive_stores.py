@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pagefault.runtime.host.services import Owner
-from pagefault.runtime.store.protocols import Activation, Append
+from pagefault.runtime.store.protocols import WORK, Activation, Append
 from pagefault.runtime.store.sqlite import SqliteJournal
 from pagefault.runtime.values import AgentId, ArchiveQuery, Hit, Page, PageId, SearchResult
 
@@ -41,6 +41,9 @@ class NaiveStores:
 
     async def agents(self, prefix: str = "") -> list[AgentId]:
         return list(self.journal.agents(prefix))
+
+    async def due(self, until_ms: int, from_ms: int = WORK) -> list[tuple[AgentId, int]]:
+        return list(self.journal.due(until_ms, from_ms))
 
     async def write_pages(self, pages: Sequence[tuple[Owner, Page, int]]) -> None:
         for owner, page, _ in pages:

@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,7 +25,7 @@ from pagefault.runtime.errors import (
     StoreUnavailable,
     UnknownAgent,
 )
-from pagefault.runtime.store.protocols import Append
+from pagefault.runtime.store.protocols import WORK, Append
 from pagefault.runtime.store.sqlite import ROWS_A_READ, SqliteJournal
 from pagefault.runtime.values import AgentId
 
@@ -350,7 +351,7 @@ def test_a_newer_schema_is_refused(path: Path) -> None:
     with sqlite3.connect(path) as connection:
         connection.execute("PRAGMA user_version = 99")
     connection.close()
-    with pytest.raises(StoreUnavailable, match="schema 99, this release reads and writes 1"):
+    with pytest.raises(StoreUnavailable, match="schema 99, this release reads and writes 2"):
         SqliteJournal(path)
 
 
@@ -387,7 +388,7 @@ def test_a_closed_journal_says_so(path: Path) -> None:
 ACK_EACH_APPEND = """
 import sys
 from pathlib import Path
-from pagefault.runtime.store.protocols import Append
+from pagefault.runtime.store.protocols import WORK, Append
 from pagefault.runtime.store.sqlite import SqliteJournal
 journal = SqliteJournal(Path(sys.argv[1]))
 names = [f"agent-{number}" for number in range(4)]
@@ -445,7 +446,7 @@ FILL_THE_DISK = """
 import resource, sys
 from pathlib import Path
 from pagefault.runtime.errors import StoreUnavailable
-from pagefault.runtime.store.protocols import Append
+from pagefault.runtime.store.protocols import WORK, Append
 from pagefault.runtime.store.sqlite import SqliteJournal
 path = Path(sys.argv[1])
 journal = SqliteJournal(path)
@@ -500,3 +501,47 @@ def test_a_folder_without_write_permission_is_named() -> None:
         capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
     assert done.stdout.startswith(f"{folder / 'journal.sqlite.lock'}: cannot be opened"), done.stderr
+
+
+# --- who must be awake when --------------------------------------------------------------------------
+
+
+def test_the_last_append_says_when_an_agent_must_be_awake(journal: SqliteJournal) -> None:
+    journal.register_many([(ANN, b"x"), (BOB, b"x")])
+    epochs = {agent: journal.activate(agent).epoch for agent in (ANN, BOB)}
+    assert list(journal.due(10**15)) == []
+    journal.append(
+        [Append(ANN, epochs[ANN], 1, texts("a"), wake_ms=5_000), Append(BOB, epochs[BOB], 1, texts("b"), wake_ms=WORK)]
+    )
+    assert list(journal.due(10**15)) == [(BOB, WORK), (ANN, 5_000)]
+    assert list(journal.due(4_999)) == [(BOB, WORK)]
+    assert list(journal.due(5_000, from_ms=1)) == [(ANN, 5_000)]
+    assert list(journal.due(9_000, from_ms=5_000)) == [(ANN, 5_000)]
+    assert list(journal.due(9_000, from_ms=5_001)) == []
+    journal.append([Append(BOB, epochs[BOB], 2, (), b"snapshot", wake_ms=None)])
+    refused = journal.append([Append(ANN, epochs[ANN] + 1, 2, texts("stale"), wake_ms=WORK)])
+    assert isinstance(refused[0], StaleEpoch)
+    assert list(journal.due(10**15)) == [(ANN, 5_000)]
+    journal.activate(ANN)
+    assert list(journal.due(10**15)) == [(ANN, 5_000)], "who takes an agent over has not yet done its work"
+
+
+@given(
+    times=st.lists(st.one_of(st.none(), st.integers(0, 50)), max_size=3 * ROWS_A_READ),
+    span=st.tuples(*[st.integers(0, 60)] * 2),
+)
+@settings(max_examples=20, deadline=None)
+def test_what_is_due_comes_earliest_first_and_whole(times: list[int | None], span: tuple[int, int]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        journal = SqliteJournal(Path(folder) / "journal.sqlite", "async")
+        names = [AgentId(f"agent-{number}") for number in range(len(times))]
+        journal.register_many([(name, b"x") for name in names])
+        journal.append([Append(name, 0, 1, texts("r"), wake_ms=time) for name, time in zip(names, times, strict=True)])
+        first, last = span
+        due = list(journal.due(last, from_ms=first))
+        journal.close()
+    wanted = [
+        (name, time) for name, time in zip(names, times, strict=True) if time is not None and first <= time <= last
+    ]
+    assert sorted(due) == sorted(wanted)
+    assert [time for _, time in due] == sorted(time for _, time in wanted)

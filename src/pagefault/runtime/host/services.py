@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pagefault.runtime.functions.definition import CallContext, FunctionDefinition
-from pagefault.runtime.store.protocols import Activation, Append
+from pagefault.runtime.store.protocols import WORK, Activation, Append
 from pagefault.runtime.values import AgentId, ArchiveQuery, Interrupt, Page, PageId, SearchResult
 
 
@@ -29,6 +29,9 @@ class Stores(Protocol):
     async def append(self, group: Sequence[Append]) -> list[Exception | None]: ...
     async def records(self, agent: AgentId, after_seq: int = 0) -> list[tuple[int, bytes]]: ...
     async def agents(self, prefix: str = "") -> list[AgentId]: ...
+    async def due(self, until_ms: int, from_ms: int = WORK) -> list[tuple[AgentId, int]]:
+        """Agents that must be awake at a time from ``from_ms`` up to ``until_ms``, with that time."""
+
     async def write_pages(self, pages: Sequence[tuple[Owner, Page, int]]) -> None:
         """Queue pages for the archive, with the journal's number of the event that made each; what is
         queued is found by later searches."""

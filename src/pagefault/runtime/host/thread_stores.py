@@ -18,7 +18,7 @@ from pagefault.runtime.host.services import Owner
 from pagefault.runtime.store.embed import make_embedder
 from pagefault.runtime.store.gateway import AgentMemory
 from pagefault.runtime.store.open import ShardStores, open_stores
-from pagefault.runtime.store.protocols import Activation, Append
+from pagefault.runtime.store.protocols import WORK, Activation, Append
 from pagefault.runtime.values import AgentId, ArchiveQuery, Page, PageId, SearchResult
 
 T = TypeVar("T")
@@ -66,6 +66,9 @@ class ThreadStores:
 
     async def agents(self, prefix: str = "") -> list[AgentId]:
         return await self._in_journal(lambda: list(self._stores.journal.agents(prefix)))
+
+    async def due(self, until_ms: int, from_ms: int = WORK) -> list[tuple[AgentId, int]]:
+        return await self._in_journal(lambda: list(self._stores.journal.due(until_ms, from_ms)))
 
     # --- archive
 

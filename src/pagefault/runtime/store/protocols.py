@@ -16,11 +16,17 @@ import numpy.typing as npt
 from pagefault.runtime.values import AgentId, ArchiveQuery, Page, PageId
 
 
+WORK = 0
+"""The wake time of an agent that has work under way: something accepted and not handled, a chain not ended."""
+
+
 @dataclass(frozen=True, slots=True)
 class Append:
     """Records to append to one agent's journal: compare-and-append.
 
     Accepted only if ``epoch`` is the agent's newest activation and ``first_seq`` the next free number.
+    ``wake_ms`` is when the agent, as it is after these records, must be awake though nobody speaks to it:
+    :data:`WORK` for at once, a time of the clock for its next timer, ``None`` for never.
     """
 
     agent: AgentId
@@ -28,6 +34,7 @@ class Append:
     first_seq: int
     records: tuple[bytes, ...]
     snapshot: bytes | None = None
+    wake_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +74,10 @@ class Journal(Protocol):
         One result an append: ``None``, or ``StaleEpoch`` for that agent alone.  Raises ``StoreUnavailable``
         (then nothing of the group was written).
         """
+
+    def due(self, until_ms: int, from_ms: int = WORK) -> Iterator[tuple[AgentId, int]]:
+        """Agents that must be awake at a time from ``from_ms`` up to ``until_ms``, both included, with that
+        time, earliest first: what their last appends said."""
 
     def records(self, agent: AgentId, after_seq: int = 0) -> Iterator[tuple[int, bytes]]:
         """All records with a higher number, in order: for replay and for looking into."""
