@@ -26,7 +26,9 @@ class Options:
     data: Path | None
 
 
-def read_options(name: str, description: str, *, data_needed: str = "", data_welcome: str = "") -> Options:
+def read_options(
+    name: str, description: str, *, data_needed: str = "", data_welcome: str = "", data_is_folder: bool = False
+) -> Options:
     """Parse the command line.  ``data_needed`` says what ``--data`` must be; ``data_welcome`` too, but it may lack."""
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}", description=description)
     parser.add_argument("--quick", action="store_true", help="end within 50 s on 2 cores")
@@ -34,10 +36,11 @@ def read_options(name: str, description: str, *, data_needed: str = "", data_wel
     parser.add_argument("--seed", type=int, default=1)
     wanted = data_needed or data_welcome
     if wanted:
-        parser.add_argument("--data", type=Path, required=bool(data_needed), metavar="FILE", help=wanted)
+        metavar = "DIR" if data_is_folder else "FILE"
+        parser.add_argument("--data", type=Path, required=bool(data_needed), metavar=metavar, help=wanted)
     given = parser.parse_args()
     data = given.data if wanted else None
-    if data is not None and not data.is_file():
+    if data is not None and not (data.is_dir() if data_is_folder else data.is_file()):
         parser.error(f"--data: found {str(data)!r}, allowed: {wanted}")
     return Options(given.quick, given.json, given.seed, data)
 
