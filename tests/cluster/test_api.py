@@ -11,9 +11,16 @@ import pytest
 
 from pagefault.cluster import _ray
 from pagefault.cluster.api import Cluster
+from pagefault.policies.lab.replay import replay
+from pagefault.policies.registry import make_policy
 from pagefault.runtime.errors import AgentExists, AgentFailed, ConfigError, StoreUnavailable, UnknownAgent, UnknownName
 from pagefault.runtime.functions.decorator import function
+from pagefault.runtime.functions.registry import Registry
 from pagefault.runtime.host.config import Agent
+from pagefault.runtime.host.recording import recordings
+from pagefault.runtime.host.workshop import Workshop
+from pagefault.runtime.models.registry import make_processor
+from pagefault.runtime.models.tokens import BpeTokenCounter
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 ECHO = "scripted:tests.cluster.minds:echo"
@@ -80,6 +87,34 @@ async def test_pages_at_hand_in_the_hosts_tier_are_not_asked_of_the_archive() ->
         statistics = await fleet.tier_statistics()
     assert (statistics["host"]["hits"], statistics["archive"]["hits"]) == (1, 0)
     assert statistics["host"]["inserted"] > 10
+
+
+async def test_the_lab_evicts_what_a_cluster_evicted(tmp_path: Path) -> None:
+    folder = tmp_path / "fleet"
+    async with Cluster(folder, embedder="hash", hosts=2, shards=2) as fleet:
+        made = [
+            Agent(
+                f"reader-{number}",
+                model="scripted:tests.cluster.minds:page_turner",
+                functions=("send_message", "page_in"),
+                context_tokens=1_600,
+                reply_tokens=200,
+                policy="arc" if number % 2 else "lru",
+                write_back="handle",
+            )
+            for number in range(4)
+        ]
+        readers = await fleet.spawn_many(made)
+        for number in range(60):
+            text = f"open p{number}" if number % 5 == 4 else f"note {number}: " + "something that takes room, " * 5
+            await asyncio.gather(*(reader.ask(text) for reader in readers))
+        evicted = {reader.id: (await reader.inspect()).statistics["evictions"] for reader in readers}
+    found = list(recordings(folder, Workshop(Registry(), BpeTokenCounter(), make_processor)))
+    assert [recording.agent for recording in sorted(found, key=lambda each: each.agent)] == sorted(evicted)
+    for recording in found:
+        ran = replay(recording.trace, make_policy(recording.policy), recording.budget, tell_capacity=False)
+        assert tuple(page for _, page in ran.evictions) == recording.evictions
+        assert len(recording.evictions) == evicted[recording.agent] > 10
 
 
 async def test_agents_of_different_hosts_call_each_other() -> None:

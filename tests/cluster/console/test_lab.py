@@ -9,7 +9,7 @@ import pytest
 
 from pagefault.policies.lab.files import write_trace
 from pagefault.policies.lab.makers.synthetic import sized_zipf
-from tests.cluster.console.conftest import Pagefault
+from tests.cluster.console.conftest import VILLAGE, Pagefault
 
 GRID = """
 policies = ["lru", "arc"]
@@ -50,6 +50,25 @@ def test_a_trace_is_played(pagefault: Pagefault, trace: Path, tmp_path: Path) ->
     assert "object_hit_ratio" in pagefault("lab", "replay", str(trace), "--tiers", str(tiers)).out
 
 
+def test_a_run_is_recorded_and_played_again(pagefault: Pagefault, tmp_path: Path) -> None:
+    file, fleet, out = tmp_path / "village.toml", tmp_path / "fleet", tmp_path / "traces"
+    file.write_text(VILLAGE)
+    ran = pagefault("run", str(file), "--agents", "6", "--folder", str(fleet), "--context-tokens", "1200", "--json")
+    assert ran.code == 0, ran.errors
+    ended = pagefault("lab", "record", str(fleet), "--out", str(out), "--json")
+    assert ended.code == 0, ended.errors
+    rows = json.loads(ended.out)
+    assert len(rows) == 6
+    assert sum(row["evictions"] for row in rows) == json.loads(ran.out)["evictions"] > 0
+    most = max(rows, key=lambda row: row["evictions"])
+    ended = pagefault("lab", "replay", str(out / most["file"]), "--policy", most["policy"], "--json")
+    assert json.loads(ended.out)["evictions"] == most["evictions"]
+    assert json.loads(ended.out)["capacity_tokens"] == most["capacity_tokens"]
+    assert (
+        "begins with 'nobody'" in pagefault("lab", "record", str(fleet), "--out", str(out), "--agents", "nobody").errors
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -60,6 +79,7 @@ def test_a_trace_is_played(pagefault: Pagefault, trace: Path, tmp_path: Path) ->
         (("lab", "replay", "{trace}", "--policy", "lru_k", "--option", "k=0"), "lru_k.k"),
         (("lab", "sweep", "none.toml", "--out", "{out}"), "a file that exists"),
         (("lab", "report", "{out}"), "results"),
+        (("lab", "record", "{out}", "--out", "{out}"), "holds no journal"),
     ],
 )
 def test_what_is_wrong_is_one_line(

@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 from pagefault.policies.contract import PageFacts
 from pagefault.policies.eviction.lru import Lru
 from pagefault.policies.lab.bounds import intervals_of
+from pagefault.policies.lab.builder import TraceBuilder
 from pagefault.policies.lab.measures import measure, regret
 from pagefault.policies.lab.replay import replay
-from pagefault.policies.lab.trace import Budget, Source, Trace, TraceBuilder, TraceError
+from pagefault.policies.lab.trace import Budget, Source, Trace, TraceError
 from pagefault.policies.offline.belady import Belady
 from pagefault.policies.offline.exact import Objective, optimum
 

@@ -8,11 +8,12 @@ import pytest
 from pagefault.policies.contract import Capability, Leave, PageFacts
 from pagefault.policies.eviction.fifo import Fifo
 from pagefault.policies.fetch.neighbours import Neighbours
+from pagefault.policies.lab.builder import TraceBuilder
 from pagefault.policies.lab.context import PolicyBreach
 from pagefault.policies.lab.leavings import Leavings
 from pagefault.policies.lab.log import Entered, Left
 from pagefault.policies.lab.replay import Replay, replay
-from pagefault.policies.lab.trace import Budget, Source, Trace, TraceBuilder
+from pagefault.policies.lab.trace import Budget, Source, Trace
 from pagefault.policies.writeback.drop import Drop
 from pagefault.policies.writeback.handle import Handle
 from pagefault.policies.writeback.summarize import Summarize

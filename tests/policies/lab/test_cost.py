@@ -7,11 +7,12 @@ from hypothesis import strategies as st
 from pagefault.policies.contract import PageFacts, PolicyError
 from pagefault.policies.eviction.fifo import Fifo
 from pagefault.policies.eviction.lru import Lru
+from pagefault.policies.lab.builder import TraceBuilder
 from pagefault.policies.lab.cost import PrefixCost, Prices, prefix_cost
 from pagefault.policies.lab.leavings import Leavings
 from pagefault.policies.lab.log import Left
 from pagefault.policies.lab.replay import Replay, replay
-from pagefault.policies.lab.trace import Budget, Op, Source, Trace, TraceBuilder
+from pagefault.policies.lab.trace import Budget, Op, Source, Trace
 from pagefault.policies.writeback.handle import Handle
 from pagefault.policies.writeback.summarize import Summarize
 

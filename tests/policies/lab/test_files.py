@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from pagefault.policies.contract import PageFacts
 from pagefault.policies.lab import extras
+from pagefault.policies.lab.builder import TraceBuilder
 from pagefault.policies.lab.files import next_access, read_trace, write_oracle_general, write_trace
 from pagefault.policies.lab.makers.synthetic import sized_zipf
-from pagefault.policies.lab.trace import Source, Trace, TraceBuilder, TraceError
+from pagefault.policies.lab.trace import Source, Trace, TraceError
 
 
 def made() -> Trace:

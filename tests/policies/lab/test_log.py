@@ -6,9 +6,10 @@ from hypothesis import strategies as st
 
 from pagefault.policies.contract import PageFacts
 from pagefault.policies.eviction.fifo import Fifo
+from pagefault.policies.lab.builder import TraceBuilder
 from pagefault.policies.lab.log import Entered, Left, Stays, history_of_cache
 from pagefault.policies.lab.replay import replay
-from pagefault.policies.lab.trace import Budget, Source, TraceBuilder
+from pagefault.policies.lab.trace import Budget, Source
 
 
 def test_the_logs_of_a_cache_become_stays() -> None:

@@ -7,11 +7,12 @@ import pytest
 from pagefault.policies.contract import PageFacts, PolicyError
 from pagefault.policies.eviction.fifo import Fifo
 from pagefault.policies.fetch.neighbours import Neighbours
+from pagefault.policies.lab.builder import TraceBuilder
 from pagefault.policies.lab.cost import Prices
 from pagefault.policies.lab.leavings import Leavings
 from pagefault.policies.lab.measures import Measures, bootstrap, gap_closed, measure, pooled, regret, wilson
 from pagefault.policies.lab.replay import replay
-from pagefault.policies.lab.trace import Budget, Source, Trace, TraceBuilder
+from pagefault.policies.lab.trace import Budget, Source, Trace
 from pagefault.policies.writeback.summarize import Summarize
 
 

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from pagefault.policies.contract import EvictionPolicy, PageFacts
 from pagefault.policies.eviction.fifo import Fifo
 from pagefault.policies.eviction.lru import Lru
+from pagefault.policies.lab.builder import TraceBuilder
 from pagefault.policies.lab.context import PolicyBreach
 from pagefault.policies.lab.makers.synthetic import sized_zipf, zipf
 from pagefault.policies.lab.replay import replay
-from pagefault.policies.lab.trace import Budget, Op, Source, Trace, TraceBuilder
+from pagefault.policies.lab.trace import Budget, Op, Source, Trace
 from pagefault.policies.registry import make_policy, policy_names
 from pagefault.policies.writeback.archive import Archive
 

@@ -3,9 +3,10 @@ from __future__ import annotations
 import pytest
 
 from pagefault.policies.contract import PageFacts, PolicyError
+from pagefault.policies.lab.builder import TraceBuilder
 from pagefault.policies.lab.replay import replay
 from pagefault.policies.lab.tiers import replay_tiers
-from pagefault.policies.lab.trace import Budget, Source, TraceBuilder
+from pagefault.policies.lab.trace import Budget, Source
 from pagefault.policies.registry import make_policy
 from pagefault.policies.tiers import Tier, tier_chain
 

@@ -7,18 +7,8 @@ import numpy as np
 import pytest
 
 from pagefault.policies.contract import PageFacts, PolicyError
-from pagefault.policies.lab.trace import (
-    NO_GROUP,
-    NO_PAGE,
-    Budget,
-    Events,
-    Op,
-    Source,
-    Trace,
-    TraceBuilder,
-    TraceError,
-    plain_trace,
-)
+from pagefault.policies.lab.builder import TraceBuilder, plain_trace
+from pagefault.policies.lab.trace import NO_GROUP, NO_PAGE, Budget, Events, Op, Source, Trace, TraceError
 
 
 def page(page_id: str, tokens: int = 5) -> PageFacts:
@@ -64,9 +54,13 @@ def test_traces_are_compared_and_pickled_by_content() -> None:
     [
         (((1, Op.INSERT, 0), (0, Op.INSERT, 1)), "events[1].turn"),
         (((-1, Op.INSERT, 0), (0, Op.INSERT, 1)), "events[0].turn"),
-        ((*ENTER, (2, 6, 0)), "events[2].op"),
+        ((*ENTER, (2, 11, 0)), "events[2].op"),
         ((*ENTER, (2, Op.REFERENCE, 2)), "events[2].page"),
-        ((*ENTER, (2, Op.CHECK, 0)), "events[2].page"),
+        ((*ENTER, (2, Op.CHECK, 2)), "events[2].page"),
+        ((*ENTER, (2, Op.CLEAR, 0)), "events[2].page"),
+        ((*ENTER, (2, Op.LOOK, NO_PAGE)), "events[2].page"),
+        ((*ENTER, (2, Op.BRING, 0, 1, NO_GROUP)), "events[2].value"),
+        ((*ENTER, (2, Op.RATE, 0)), "events[2].value"),
         ((*ENTER, (2, Op.CHECK, NO_PAGE, -1, NO_GROUP)), "events[2].value"),
         ((*ENTER, (2, Op.REFERENCE, 0, 3, NO_GROUP)), "events[2].value"),
         ((*ENTER, (2, Op.REFERENCE, 0, 0, -2)), "events[2].group"),

@@ -6,6 +6,7 @@ import asyncio
 import json
 import sys
 import tomllib
+import zlib
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -18,14 +19,14 @@ from rich.table import Table
 
 from pagefault.cluster import _ray
 from pagefault.cluster.console.show import WIDTH_MIN, RunProgress, say
-from pagefault.policies.lab.files import read_trace
+from pagefault.policies.lab.files import read_trace, write_trace
 from pagefault.policies.lab.grid import OPTIMUM, Cell, cells, read_grid
 from pagefault.policies.lab.measures import Measures, measure
 from pagefault.policies.lab.replay import replay
 from pagefault.policies.lab.report import read_results, write_report
 from pagefault.policies.lab.sweep import Row, SweepFolder, run_cell, run_cell_json
 from pagefault.policies.lab.tiers import replay_tiers
-from pagefault.policies.lab.trace import Budget, Trace
+from pagefault.policies.lab.trace import Budget, Source, Trace
 from pagefault.policies.registry import (
     fetch_names,
     make_fetch,
@@ -38,6 +39,11 @@ from pagefault.policies.registry import (
 )
 from pagefault.policies.tiers import tier_chain
 from pagefault.runtime.errors import ConfigError
+from pagefault.runtime.functions.registry import Registry
+from pagefault.runtime.host.recording import recorded_agents, recordings
+from pagefault.runtime.host.workshop import Workshop
+from pagefault.runtime.models.registry import make_processor
+from pagefault.runtime.models.tokens import BpeTokenCounter
 
 lab = typer.Typer(no_args_is_help=True, help="Replay page-reference traces through policies, and compare them.")
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON on standard output.")]
@@ -75,23 +81,73 @@ def _first_line(policy: object) -> str:
     return text.strip().partition("\n")[0]
 
 
+@lab.command("record")
+def record_command(
+    folder: Annotated[Path, typer.Argument(help="The folder of a fleet that has stopped (--folder of a run).")],
+    out: Annotated[Path, typer.Option(help="Where the traces go, one an agent, and recorded.json beside them.")],
+    agents: Annotated[str, typer.Option(help="Only agents whose names begin so.")] = "",
+    parquet: Annotated[bool, typer.Option("--parquet", help="Parquet instead of lines of JSON.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make traces of a run's journals: what each agent's policy was told, was asked, and evicted."""
+    workshop = Workshop(Registry(), BpeTokenCounter(), make_processor)
+    total = len(recorded_agents(folder, agents))
+    out.mkdir(parents=True, exist_ok=True)
+    console = Console(stderr=True)
+    rows: list[dict[str, Any]] = []
+    with RunProgress(console) as progress:
+        progress.begin("recording", total)
+        for recording in recordings(folder, workshop, agents):
+            file = out / f"{_file_name(recording.agent)}.{'parquet' if parquet else 'jsonl.gz'}"
+            write_trace(recording.trace, file)
+            budget = recording.budget
+            rows.append(
+                {
+                    "agent": recording.agent,
+                    "file": file.name,
+                    "policy": recording.policy,
+                    "capacity_tokens": budget.capacity_tokens,
+                    "high_tokens": budget.high_tokens,
+                    "low_tokens": budget.low_tokens,
+                    "keep_last_pages": budget.keep_last_pages,
+                    "pages": len(recording.trace.pages),
+                    "references": recording.trace.references,
+                    "evictions": len(recording.evictions),
+                }
+            )
+            progress.advance()
+    (out / "recorded.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    if as_json:
+        sys.stdout.write(json.dumps(rows) + "\n")
+    elif rows:
+        _print(_table_of(rows))
+    else:
+        say(console, f"no agent of {folder} has a name that begins with {agents!r}")
+
+
+def _file_name(agent: str) -> str:
+    """A name that every file system takes, and that no two agents share."""
+    plain = "".join(sign if sign.isalnum() or sign in "-_." else "_" for sign in agent)
+    return plain if plain == agent and not agent.startswith(".") else f"{plain}-{zlib.crc32(agent.encode()):08x}"
+
+
 @lab.command("replay")
 def replay_command(
     trace: Annotated[Path, typer.Argument(help="A trace: .jsonl, .jsonl.gz or .parquet.")],
     policy: Annotated[str, typer.Option(help="The eviction policy.")] = "lru",
-    budget: Annotated[float, typer.Option(help="Up to 1 a share of all tokens, above it tokens.")] = 0.1,
+    budget: Annotated[
+        float | None, typer.Option(help="Up to 1 a share of all tokens, above it tokens; 0.1 if nothing is known.")
+    ] = None,
     write_back: Annotated[str, typer.Option(help="What evicted pages leave; none leaves nothing.")] = "none",
     fetch: Annotated[str, typer.Option(help="What comes in with a page; none is demand.")] = "none",
     option: Annotated[list[str] | None, typer.Option(help="A parameter of the policy, as name=value.")] = None,
     tiers: Annotated[Path | None, typer.Option(help="A TOML file with [[tier]] tables.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Play one trace through one policy."""
+    """Play one trace through one policy.  A recorded trace has the budget of its run, unless another is given."""
     played = _read(trace)
     given = make_policy(policy, **_options(option or []))
-    if budget <= 0:
-        raise ConfigError("--budget", budget, "above 0: up to 1 a share of all tokens, above it tokens")
-    room = Budget.share(played, budget) if budget <= 1 else Budget(int(budget))
+    room = _room(played, trace, budget)
     ran = replay(
         played,
         given,
@@ -110,6 +166,20 @@ def replay_command(
     _print(table)
     if below:
         _print(_table_of(below))
+
+
+def _room(played: Trace, file: Path, budget: float | None) -> Budget:
+    if budget is None:
+        recorded = file.parent / "recorded.json"
+        if played.source is Source.RECORDED and recorded.exists():
+            for row in json.loads(recorded.read_text(encoding="utf-8")):
+                if row["file"] == file.name:
+                    names = ("capacity_tokens", "high_tokens", "low_tokens", "keep_last_pages")
+                    return Budget(*(int(row[name]) for name in names))
+        budget = 0.1
+    if budget <= 0:
+        raise ConfigError("--budget", budget, "above 0: up to 1 a share of all tokens, above it tokens")
+    return Budget.share(played, budget) if budget <= 1 else Budget(int(budget))
 
 
 def _read(path: Path) -> Trace:

@@ -34,11 +34,14 @@ def _room(trace: Trace, budget: Budget) -> Integers:
     room = np.full(len(events), UNLIMITED_TOKENS, dtype=np.int64)
     pinned: set[int] = set()
     pinned_tokens = largest_tokens = 0
+    scale_permille = 1000
     columns = zip(events.op.tolist(), events.page.tolist(), events.value.tolist(), strict=True)
     for event, (op, page, value) in enumerate(columns):
-        tokens = 0 if op == Op.CHECK else trace.pages[page].tokens
+        tokens = 0 if page == NO_PAGE else trace.pages[page].tokens
         if op == Op.CHECK:
-            room[event] = max(budget.high_tokens - value, pinned_tokens + largest_tokens)
+            room[event] = max(budget.high_tokens * 1000 // scale_permille - value, pinned_tokens + largest_tokens)
+        elif op == Op.SCALE:
+            scale_permille = value
         elif op == Op.PIN and page not in pinned:
             pinned.add(page)
             pinned_tokens += tokens

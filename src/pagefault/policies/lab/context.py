@@ -8,14 +8,23 @@ for, that every victim's write-back is chosen before the first one leaves, and t
 from __future__ import annotations
 
 from collections.abc import KeysView, Sequence
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
 
-from pagefault.policies.contract import EvictionPolicy, FetchPolicy, Leave, PolicyError, WriteBack
+from pagefault.policies.contract import (
+    EvictionPolicy,
+    FetchPolicy,
+    Leave,
+    PageFacts,
+    PolicyError,
+    RatedEviction,
+    WriteBack,
+)
 from pagefault.policies.lab.leavings import Leavings, RecursiveSummary
 from pagefault.policies.lab.log import Edits, Entered, History, Left, Stays
-from pagefault.policies.lab.trace import Budget, Integers, Op, Trace
+from pagefault.policies.lab.trace import NO_PAGE, Budget, Integers, Op, Trace
 
 EVERYTHING_TOKENS = 10**9
 """Asked for when a flush did not help: more than any context holds."""
@@ -62,11 +71,13 @@ class LabContext:
         self._by_ordinal = {page.ordinal: index for index, page in enumerate(trace.pages)} if fetch else {}
         self._is_checked = trace.is_checked
         self._resident: dict[int, int] = {}  # page -> stay, in the queue's order
+        self._forms: dict[int, PageFacts] = {}  # resident pages that are not as they were inserted
         self._handles: dict[int, int] = {}  # page -> stay
         self._pinned: set[int] = set()
         self._forgotten: set[int] = set()
         self._inserted = 0  # pages up to here came in once
         self._page_tokens = 0
+        self._scale_permille = 1000
         self._event = 0
         self._turn = 0
         self._stay_page: list[int] = []
@@ -93,26 +104,50 @@ class LabContext:
                 self._inserted = page + 1
                 self._enter(page, Entered.INSERTED)
             elif op == Op.REFERENCE:
-                if not self._reference(page):
+                if not self._reference(page, value):
                     continue
-            elif op == Op.CHECK:
-                self._make_room(value, None)
-                continue
+            elif op == Op.BRING and page not in self._resident:
+                self._enter(page, Entered.FETCHED, value)
             else:
-                self._rule(op, page)
+                self._rule(op, page, value)
                 continue
             if not self._is_checked:
                 self._make_room(0, page)
 
-    def _rule(self, op: int, page: int) -> None:
-        if op == Op.PIN:
-            self._pinned.add(page)
-            return
-        self._pinned.discard(page)
-        if op == Op.REMOVE:
+    def _rule(self, op: int, page: int, value: int) -> None:
+        if op == Op.CHECK:
+            self._make_room(value, None if page == NO_PAGE else page)
+        elif op == Op.CLEAR:
+            self._clear(None)
+        elif op == Op.SCALE:
+            self._scale_permille = value
+        elif op == Op.LOOK:
             if page in self._resident:
-                self._leave(page, Left.REMOVED, 0)
-            self._drop_handle(page)
+                self._tell("on_hit", page)
+        elif op == Op.RATE:
+            self._rate(page, self._trace.forms[value - 1])
+        elif op == Op.PIN:
+            self._pinned.add(page)
+        elif op in {Op.UNPIN, Op.REMOVE}:
+            self._pinned.discard(page)
+            if op == Op.REMOVE:
+                if page in self._resident:
+                    self._leave(page, Left.REMOVED, 0)
+                self._drop_handle(page)
+
+    def _facts(self, page: int) -> PageFacts:
+        """A page as it is now."""
+        return self._forms.get(page) or self._trace.pages[page]
+
+    def _rate(self, page: int, rated: PageFacts) -> None:
+        if page not in self._resident or rated.importance is None:
+            return
+        self._forms[page] = replace(self._facts(page), importance=rated.importance)
+        if isinstance(self._policy, RatedEviction):
+            try:
+                self._policy.on_rated(rated.id, rated.importance)
+            except Exception as error:  # a plug-in may raise anything; what it raised is named
+                raise self._breach(self._policy.name, "on_rated", repr(error), "no error") from error
 
     def history(self) -> History:
         """What happened, but for what was left behind."""
@@ -126,7 +161,7 @@ class LabContext:
 
     # --- what is needed ---------------------------------------------------------------------------------
 
-    def _reference(self, page: int) -> bool:
+    def _reference(self, page: int, form: int) -> bool:
         """Whether the page came in."""
         if page in self._resident:
             self._hit_at.append(self._event)
@@ -139,7 +174,7 @@ class LabContext:
             self.lost_at.append(self._event)
             return False
         companions = self._companions(page)
-        self._enter(page, Entered.FAULTED)
+        self._enter(page, Entered.FAULTED, form)
         for companion in companions:
             if companion not in self._resident:
                 self._enter(companion, Entered.FETCHED)
@@ -158,10 +193,12 @@ class LabContext:
         found = [self._by_ordinal.get(ordinal, self._inserted) for ordinal in ordinals]
         return [each for each in found if each < self._inserted and each != page and each not in self._forgotten]
 
-    def _enter(self, page: int, entered: Entered) -> None:
+    def _enter(self, page: int, entered: Entered, form: int = 0) -> None:
         self._drop_handle(page)
+        if form:
+            self._forms[page] = self._trace.forms[form - 1]
         self._resident[page] = len(self._stay_page)
-        self._page_tokens += self._trace.pages[page].tokens
+        self._page_tokens += self._facts(page).tokens
         self._stay_page.append(page)
         self._stay_since.append(self._event)
         self._stay_entered.append(entered)
@@ -171,11 +208,12 @@ class LabContext:
 
     def _leave(self, page: int, left: Left, tokens_left: int) -> None:
         stay = self._resident.pop(page)
-        self._page_tokens -= self._trace.pages[page].tokens
+        self._page_tokens -= self._facts(page).tokens
         self._stay_until[stay] = self._event
         self._stay_left[stay] = left
         self._edits.append((self._event, stay, tokens_left))
         self._tell("on_removed" if left is Left.REMOVED else "on_evicted", page)
+        self._forms.pop(page, None)
 
     # --- what leaves ------------------------------------------------------------------------------------
 
@@ -185,7 +223,8 @@ class LabContext:
 
     def _make_room(self, other_tokens: int, arriving: int | None) -> None:
         while (used := self._used(other_tokens)) > self._budget.high_tokens:
-            chosen = self._victims(used - self._budget.low_tokens, self._budget.keep_last_pages, arriving)
+            needed = -(-(used - self._budget.low_tokens) * 1000 // self._scale_permille)
+            chosen = self._victims(needed, self._budget.keep_last_pages, arriving)
             leaves = [(page, self._choose(page)) for page in chosen]
             self._summarise([page for page, leave in leaves if leave is Leave.SUMMARY])
             for page, leave in leaves:
@@ -196,14 +235,19 @@ class LabContext:
             if self._is_checked or not chosen:
                 break
         if self._used(other_tokens) > self._budget.high_tokens:
-            self._trim_handles(0)
-            for page in self._victims(EVERYTHING_TOKENS, 1, arriving):
-                self._evict(page, Leave.NOTHING)
+            self._clear(None if self._is_checked else arriving)
             if self._used(other_tokens) > self._budget.high_tokens:
                 self._overfull_at.append(self._event)
 
+    def _clear(self, arriving: int | None) -> None:
+        """Everything that may leave does, and leaves nothing."""
+        self._trim_handles(0)
+        for page in self._victims(EVERYTHING_TOKENS, 1, arriving):
+            self._evict(page, Leave.NOTHING)
+
     def _used(self, other_tokens: int) -> int:
-        return other_tokens + self._page_tokens + self._leftover_tokens
+        counted = other_tokens + self._page_tokens + self._leftover_tokens
+        return -(-counted * self._scale_permille // 1000)
 
     def _victims(self, tokens_needed: int, keep_last: int, arriving: int | None) -> list[int]:
         protected = self._protected(keep_last, arriving)
@@ -222,7 +266,7 @@ class LabContext:
             raise self._breach(name, "victims", strangers or answer, "resident pages, each once")
         if held := [page_id for page_id in answer if page_id in protected]:
             raise self._breach(name, "victims", held, "pages that are not protected")
-        freed = sum(pages[page].tokens for page in chosen)
+        freed = sum(self._facts(page).tokens for page in chosen)
         if freed < tokens_needed:
             leaving = set(chosen)
             if any(page not in leaving and pages[page].id not in protected for page in self._resident):
@@ -243,7 +287,7 @@ class LabContext:
     def _choose(self, page: int) -> Leave:
         if self._write_back is None:
             return Leave.NOTHING
-        facts = self._trace.pages[page]
+        facts = self._facts(page)
         try:
             leave = Leave(self._write_back.choose(facts, self._turn))
         except Exception as error:  # a plug-in may raise anything; what it raised is named
@@ -254,7 +298,7 @@ class LabContext:
     def _summarise(self, pages: list[int]) -> None:
         if not pages:
             return
-        for call in self._summary.fold([self._trace.pages[page] for page in pages]):
+        for call in self._summary.fold([self._facts(page) for page in pages]):
             self.summariser.append((self._event, call.input_tokens, call.output_tokens))
         self.summaries.append((self._event, self._summary.tokens))
 
@@ -262,7 +306,7 @@ class LabContext:
         tokens_left = 0
         stay = self._resident[page]
         if leave is Leave.HANDLE:
-            if self._leavings.handle_tokens < self._trace.pages[page].tokens:
+            if self._leavings.handle_tokens < self._facts(page).tokens:
                 tokens_left = self._leavings.handle_tokens
                 self._handles[page] = stay
             else:
@@ -287,7 +331,7 @@ class LabContext:
     # --- the policy -------------------------------------------------------------------------------------
 
     def _tell(self, what: str, page: int) -> None:
-        facts = self._trace.pages[page]
+        facts = self._facts(page)
         try:
             if what == "on_insert":
                 self._policy.on_insert(facts, self._turn)

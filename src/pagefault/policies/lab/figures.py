@@ -53,8 +53,11 @@ def curves_figure(title: str, unit: str, curves: Sequence[Curve]) -> bytes:
     axes.set_xlabel(unit)
     axes.set_ylabel("object hit ratio")
     axes.set_ylim(0, 1.02)
-    if len({budget for curve in curves for budget in curve.budgets}) > 2:
+    budgets = sorted({budget for curve in curves for budget in curve.budgets})
+    if len(budgets) > 2:
         axes.set_xscale("log")
+    axes.set_xticks(budgets, [f"{budget:g}" for budget in budgets])
+    axes.minorticks_off()
     axes.grid(color=GRID, linewidth=0.6)
     axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return _png(figure)

@@ -16,8 +16,20 @@ from typing import Any
 import numpy as np
 
 from pagefault.policies.contract import PageFacts
+from pagefault.policies.lab.builder import TraceBuilder
 from pagefault.policies.lab.extras import analysis
-from pagefault.policies.lab.trace import NO_GROUP, Events, Integers, Op, Source, Trace, TraceBuilder, TraceError
+from pagefault.policies.lab.trace import (
+    FORMED,
+    NO_GROUP,
+    NO_PAGE,
+    Booleans,
+    Events,
+    Integers,
+    Op,
+    Source,
+    Trace,
+    TraceError,
+)
 
 FORMAT = "pagefault-trace"
 VERSION = 1
@@ -26,6 +38,16 @@ NEVER = -1
 """The next access of what is not accessed again, in oracleGeneral."""
 
 _OPS = {op.name.lower(): op for op in Op}
+VALUED = (Op.CHECK, Op.SCALE)
+_MEMBERS: Mapping[Op, tuple[str, ...]] = {
+    Op.CHECK: ("page", "value"),
+    Op.CLEAR: (),
+    Op.SCALE: ("value",),
+    Op.REFERENCE: ("page", "group", "form"),
+    Op.BRING: ("page", "form"),
+    Op.RATE: ("page", "form"),
+}
+"""What a line of an operation may have besides its turn; the others have a page and perhaps a group."""
 _KINDS: Mapping[str, tuple[type, ...]] = {
     "id": (str,),
     "kind": (str,),
@@ -128,10 +150,12 @@ def _lines(trace: Trace) -> Iterator[dict[str, Any]]:
         line: dict[str, Any] = {"op": Op(op).name.lower(), "turn": turn}
         if op == Op.INSERT:
             line["page"] = _described(trace.pages[page])
-        elif op != Op.CHECK:
+        elif page != NO_PAGE:
             line["page"] = trace.pages[page].id
-        if value:
+        if op in VALUED and value:
             line["value"] = value
+        elif value:
+            line["form"] = _described(trace.forms[value - 1])
         if group != NO_GROUP:
             line["group"] = group
         yield line
@@ -189,19 +213,22 @@ def _take_line(builder: TraceBuilder, line: Mapping[str, Any], where: str) -> No
     if name not in _OPS:
         raise TraceError(f"{where}: op", name, "one of " + ", ".join(_OPS))
     op = _OPS[name]
-    allowed = {"op", "turn"} | ({"value"} if op is Op.CHECK else {"page", "group"})
-    _no_strangers(line, allowed, where)
+    _no_strangers(line, {"op", "turn", *_MEMBERS.get(op, ("page", "group"))}, where)
     turn = _member(line, "turn", (int,), where)
-    if op is Op.CHECK:
-        builder.check(turn, _member(line, "value", (int,), where) if "value" in line else 0)
-        return
-    page = _member(line, "page", (dict,) if op is Op.INSERT else (str,), where)
-    group = _member(line, "group", (int,), where) if "group" in line else NO_GROUP
     try:
-        if op is Op.INSERT:
-            builder.insert(_page(page, where), turn)
+        if op is Op.CLEAR:
+            builder.clear(turn)
+        elif op is Op.SCALE:
+            builder.scale(_member(line, "value", (int,), where), turn)
+        elif op is Op.CHECK:
+            value = _member(line, "value", (int,), where) if "value" in line else 0
+            builder.check(turn, value, hold=_member(line, "page", (str,), where) if "page" in line else None)
+        elif op is Op.INSERT:
+            builder.insert(_page(_member(line, "page", (dict,), where), where), turn)
         else:
-            builder.add(op, page, turn, group)
+            group = _member(line, "group", (int,), where) if "group" in line else NO_GROUP
+            form = _page(_member(line, "form", (dict,), where), where) if "form" in line else None
+            builder.add(op, _member(line, "page", (str,), where), turn, group, form)
     except TraceError as problem:
         inner = problem.field if problem.field.startswith(where) else f"{where}: {problem.field}"
         raise TraceError(inner, problem.found, problem.allowed) from problem
@@ -230,20 +257,30 @@ def _no_strangers(given: Mapping[str, Any], allowed: set[str], where: str) -> No
 
 
 def _write_parquet(trace: Trace, path: Path) -> None:
-    """One row an event; what is known of a page stands on the row of its insertion and is null elsewhere."""
+    """One row an event; what is known of a page stands on the row of its insertion, or of the event from which
+    on it is otherwise, and is null elsewhere."""
     polars = analysis("polars", purpose=PARQUET)
     events = trace.events
-    inserted = events.op == Op.INSERT
+    described = _described_rows(events)
+    forms = [trace.forms[value - 1] for value in events.value[described & (events.op != Op.INSERT)].tolist()]
+    insertions, others = iter(trace.pages), iter(forms)
+    pages = [next(insertions if op == Op.INSERT else others) for op in events.op[described].tolist()]
     frame = polars.DataFrame(dict(zip(("turn", "op", "page", "value", "group"), events.columns, strict=True)))
     types = {str: polars.String, int: polars.Int64, float: polars.Float64}
     columns = []
     for name, kinds in _KINDS.items():
         values = np.full(len(trace), None, dtype=object)
-        values[inserted] = [getattr(page, name) for page in trace.pages]
+        values[described] = [getattr(page, name) for page in pages]
         kind = float if float in kinds else kinds[0]
         columns.append(polars.Series(name, values.tolist(), dtype=types[kind]))
     header = {key: value if isinstance(value, str) else json.dumps(value) for key, value in _header(trace).items()}
     frame.with_columns(columns).write_parquet(path, compression="zstd", metadata=header)
+
+
+def _described_rows(events: Events) -> Booleans:
+    """The events that say what a page is: its insertion, and those after which it is otherwise."""
+    rows: Booleans = (events.op == Op.INSERT) | (np.isin(events.op, FORMED) & (events.value > 0))
+    return rows
 
 
 def _read_parquet(path: Path) -> Trace:
@@ -266,9 +303,17 @@ def _read_parquet(path: Path) -> Trace:
         if not frame[name].dtype.is_integer() or frame[name].null_count():
             raise TraceError(f"{path}: {name}", str(frame[name].dtype), "whole numbers, none of them null")
     columns = [frame[name].to_numpy() for name in wanted[:5]]
-    described = frame.filter(polars.col("op") == int(Op.INSERT)).select(tuple(_KINDS)).to_dicts()
-    pages = tuple(_page(each, f"{path}: page {index}") for index, each in enumerate(described))
+    events = Events(*columns)
+    described = _described_rows(events)
+    rows = frame.select(tuple(_KINDS)).filter(polars.Series(described)).to_dicts()
+    found = [_page(each, f"{path}: page {index}") for index, each in enumerate(rows)]
+    inserted = (events.op[described] == Op.INSERT).tolist()
+    pages = tuple(page for page, first in zip(found, inserted, strict=True) if first)
+    forms = tuple(page for page, first in zip(found, inserted, strict=True) if not first)
+    value = events.value.copy()
+    value[described & (events.op != Op.INSERT)] = np.arange(1, len(forms) + 1)  # a form stands where it is used
+    events = Events(events.turn, events.op, events.page, value, events.group)
     try:
-        return Trace(builder.name, builder.source, pages, Events(*columns), builder.notes)
+        return Trace(builder.name, builder.source, pages, events, builder.notes, forms)
     except TraceError as problem:
         raise TraceError(f"{path}: {problem.field}", problem.found, problem.allowed) from problem

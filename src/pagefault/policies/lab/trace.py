@@ -56,15 +56,26 @@ class Op(IntEnum):
     PIN = 3  # the page may not be evicted until it is unpinned or leaves by itself
     UNPIN = 4
     CHECK = 5  # the capacity is looked at now; `value` is the tokens in the context that are not pages
+    LOOK = 6  # retrieval returned the page: a policy is told if it is resident, but it is no reference
+    BRING = 7  # the page comes back without being needed: fetched along with one that was
+    CLEAR = 8  # everything that may leave does, but for the newest page
+    RATE = 9  # the page's importance became known; policies that go by it are told
+    SCALE = 10  # from here on a counted token takes `value` thousandths, as the model's server counts
+
+
+FORMED = (Op.REFERENCE, Op.BRING, Op.RATE)
+"""Operations after which a page may have another form."""
 
 
 @dataclass(frozen=True, eq=False)
 class Events:
     """Events in order, one a place in five arrays of one length, which cannot be written to.
 
-    ``turn`` never falls.  ``op`` are values of :class:`Op`.  ``page`` are indices of pages, ``NO_PAGE`` for
-    ``CHECK``.  ``value`` is 0 but for ``CHECK``.  ``group`` ties references that are needed together, such as
-    the evidence of one question; ``NO_GROUP`` otherwise.
+    ``turn`` never falls.  ``op`` are values of :class:`Op`.  ``page`` are indices of pages; ``NO_PAGE`` for
+    ``CLEAR`` and ``SCALE``, and for a ``CHECK`` but for one that protects a page besides those that the budget
+    does.  ``value`` is tokens for a ``CHECK``, thousandths for a ``SCALE``; for ``REFERENCE``, ``BRING`` and
+    ``RATE`` it is 0, or which of the trace's ``forms``, counted from 1, the page has from here on.  ``group``
+    ties references that are needed together, such as the evidence of one question; ``NO_GROUP`` otherwise.
     """
 
     turn: Integers
@@ -105,7 +116,10 @@ class Events:
 class Trace:
     """A named trace.  ``pages`` are in the order in which they are inserted, every page exactly once.
 
-    ``notes`` are counts that the maker wants known, such as how much of its source it had to skip.
+    ``forms`` are pages as they were when they came back, where that is not as they were inserted: a page that
+    is paged in is shown otherwise, and may be cut.  ``notes`` are counts that the maker wants known, such as
+    how much of its source it had to skip.
+
     Raises :class:`TraceError` for events that make no sense: a page that is used before it came in or comes
     in twice, a turn that falls, an operation or an index that does not exist.
     """
@@ -115,19 +129,21 @@ class Trace:
     pages: tuple[PageFacts, ...]
     events: Events
     notes: Mapping[str, int] = field(default_factory=dict)
+    forms: tuple[PageFacts, ...] = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "forms", tuple(self.forms))
         object.__setattr__(self, "source", _source(self.source))
         object.__setattr__(self, "pages", tuple(self.pages))
         object.__setattr__(self, "notes", MappingProxyType(dict(self.notes)))
         _check_pages(self.pages)
-        _check_events(self.events, len(self.pages))
+        _check_events(self.events, self.pages, self.forms)
 
     def __len__(self) -> int:
         return len(self.events)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.name, self.source, self.pages, self.events, dict(self.notes))
+        return type(self), (self.name, self.source, self.pages, self.events, dict(self.notes), self.forms)
 
     @cached_property
     def tokens(self) -> Integers:
@@ -157,7 +173,7 @@ class Trace:
     @property
     def is_plain(self) -> bool:
         """Whether there are only insertions and references, as in the trace of a cache."""
-        return bool(np.all(self.events.op <= Op.REFERENCE))
+        return not self.forms and bool(np.all(self.events.op <= Op.REFERENCE))
 
     @cached_property
     def inserted_tokens(self) -> int:
@@ -214,89 +230,6 @@ class Budget:
         return cls(capacity, capacity, max(1, int(capacity * low_share)), keep_last_pages)
 
 
-class TraceBuilder:
-    """Puts a trace together in order of time.  Used by makers and recorders."""
-
-    def __init__(self, name: str, source: Source) -> None:
-        self.name = name
-        self.source = source
-        self.notes: dict[str, int] = {}
-        self._pages: list[PageFacts] = []
-        self._index: dict[str, int] = {}
-        self._events: list[tuple[int, int, int, int, int]] = []
-
-    def __contains__(self, page_id: object) -> bool:
-        return page_id in self._index
-
-    def insert(self, page: PageFacts, turn: int) -> None:
-        """A page enters for the first time.  Raises :class:`TraceError` for an id that is taken."""
-        if page.id in self._index:
-            raise TraceError("page.id", page.id, "a page that did not come in before")
-        self._index[page.id] = len(self._pages)
-        self._pages.append(page)
-        self.add(Op.INSERT, page.id, turn)
-
-    def reference(self, page_id: str, turn: int, group: int = NO_GROUP) -> None:
-        """A page is needed."""
-        self.add(Op.REFERENCE, page_id, turn, group)
-
-    def remove(self, page_id: str, turn: int) -> None:
-        """A page leaves by itself."""
-        self.add(Op.REMOVE, page_id, turn)
-
-    def pin(self, page_id: str, turn: int) -> None:
-        """A page may not be evicted any more."""
-        self.add(Op.PIN, page_id, turn)
-
-    def unpin(self, page_id: str, turn: int) -> None:
-        """A page may be evicted again."""
-        self.add(Op.UNPIN, page_id, turn)
-
-    def check(self, turn: int, other_tokens: int = 0) -> None:
-        """The capacity is looked at; ``other_tokens`` in the context are not pages."""
-        self._events.append((turn, Op.CHECK, NO_PAGE, other_tokens, NO_GROUP))
-
-    def build(self) -> Trace:
-        """The trace.  Raises :class:`TraceError` as the trace itself does."""
-        table = np.array(self._events, dtype=np.int64).reshape(-1, 5)
-        turn, op, page, value, group = (np.ascontiguousarray(column) for column in table.T)
-        return Trace(
-            self.name, self.source, tuple(self._pages), Events(turn, op.astype(np.int8), page, value, group), self.notes
-        )
-
-    def add(self, op: Op, page_id: str, turn: int, group: int = NO_GROUP) -> None:
-        """An event of a page that came in before.  Raises :class:`TraceError` if it did not."""
-        if page_id not in self._index:
-            raise TraceError("page", page_id, f"a page that came in before it is to {op.name.lower()}")
-        self._events.append((turn, op, self._index[page_id], 0, group))
-
-
-def plain_trace(
-    name: str, source: Source, keys: Sequence[int] | Integers, tokens: Sequence[int] | Integers, *, kind: str = "page"
-) -> Trace:
-    """A trace of accesses to ``keys``, the first of each being its insertion; ``tokens`` by key.
-
-    Page ids are the keys in decimal, ordinals the keys, turns the places in ``keys``.
-    """
-    accessed = np.asarray(keys, dtype=np.int64)
-    sizes = np.asarray(tokens, dtype=np.int64)
-    if accessed.size and not 0 <= accessed.min() <= accessed.max() < len(sizes):
-        raise TraceError("keys", [int(accessed.min()), int(accessed.max())], f"from 0 to {len(sizes) - 1}")
-    distinct, first, inverse = np.unique(accessed, return_index=True, return_inverse=True)
-    by_entry = np.argsort(first)
-    place = np.empty_like(by_entry)
-    place[by_entry] = np.arange(len(distinct))
-    op = np.full(len(accessed), Op.REFERENCE, dtype=np.int8)
-    op[first] = Op.INSERT
-    pages = tuple(
-        PageFacts(id=str(key), kind=kind, tokens=size, ordinal=key)
-        for key, size in zip(distinct[by_entry].tolist(), sizes[distinct[by_entry]].tolist(), strict=True)
-    )
-    none = np.full(len(accessed), NO_GROUP, dtype=np.int64)
-    events = Events(np.arange(len(accessed)), op, place[inverse].astype(np.int64), np.zeros_like(accessed), none)
-    return Trace(name, source, pages, events)
-
-
 def _source(given: Source | str) -> Source:
     try:
         return Source(given)
@@ -314,17 +247,31 @@ def _check_pages(pages: Sequence[PageFacts]) -> None:
         seen.add(page.id)
 
 
-def _check_events(events: Events, pages: int) -> None:
+def _check_events(events: Events, pages: Sequence[PageFacts], forms: Sequence[PageFacts]) -> None:
     """Everything that :class:`Trace` promises of its events, vectorised: traces have millions."""
     turn, op, page, value, group = events.columns
+    last = len(pages) - 1
     _demand(np.diff(turn, prepend=turn[:1]) >= 0, "turn", turn, "a turn that is not before the one before it")
     _demand(turn >= 0, "turn", turn, "at least 0")
     _demand((op >= 0) & (op <= max(Op)), "op", op, f"from 0 to {max(Op):d}")
-    check = op == Op.CHECK
-    _demand(check | ((page >= 0) & (page < pages)), "page", page, f"from 0 to {pages - 1}: the index of a page")
-    _demand(~check | (page == NO_PAGE), "page", page, f"{NO_PAGE}: a check concerns no page")
-    _demand(np.where(check, value >= 0, value == 0), "value", value, "0, or for a check at least 0")
+    check, scale = op == Op.CHECK, op == Op.SCALE
+    pageless = (op == Op.CLEAR) | scale
+    none = (page == NO_PAGE) & (check | pageless)
+    _demand(none | ((page >= 0) & (page <= last)), "page", page, f"from 0 to {last}: the index of a page")
+    _demand(~pageless | none, "page", page, f"{NO_PAGE}: it concerns no page")
+    formed = np.isin(op, FORMED)
+    allowed = "0, for a check at least 0, for a scale at least 1, for a page that comes back or is rated its form"
+    least = np.where((op == Op.RATE) | scale, 1, 0)
+    most = np.where(check | scale, np.iinfo(np.int64).max, np.where(formed, len(forms), 0))
+    _demand((value >= least) & (value <= most), "value", value, allowed)
     _demand(group >= NO_GROUP, "group", group, f"{NO_GROUP} for none, or from 0")
+    for where in np.flatnonzero(formed & (value > 0)).tolist():
+        if forms[value[where] - 1].id != pages[page[where]].id:
+            raise TraceError(f"events[{where}].value", int(value[where]), f"a form of page {pages[page[where]].id}")
+    _check_first_uses(op, page, none, len(pages))
+
+
+def _check_first_uses(op: NDArray[np.int8], page: Integers, none: Booleans, pages: int) -> None:
     inserted = np.flatnonzero(op == Op.INSERT)
     if not np.array_equal(page[inserted], np.arange(pages)):
         found = page[inserted].tolist()
@@ -333,8 +280,8 @@ def _check_events(events: Events, pages: int) -> None:
         allowed = f"insertions of all {pages} pages in their order, each once; expected page {first_wrong}"
         raise TraceError(f"events[{where}].page", found[first_wrong : first_wrong + 1], allowed)
     if pages:
-        first_use = inserted[np.where(check, 0, page)]
-        used_late = check | (np.arange(len(op)) >= first_use)
+        first_use = inserted[np.where(none, 0, page)]
+        used_late = none | (np.arange(len(op)) >= first_use)
         _demand(used_late, "page", page, "a page that came in before")
 
 

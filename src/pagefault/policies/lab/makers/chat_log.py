@@ -25,8 +25,9 @@ from pathlib import Path
 from typing import Any
 
 from pagefault.policies.contract import PageFacts
+from pagefault.policies.lab.builder import TraceBuilder
 from pagefault.policies.lab.makers.sizes import Count, estimated_tokens
-from pagefault.policies.lab.trace import Source, Trace, TraceBuilder, TraceError
+from pagefault.policies.lab.trace import Source, Trace, TraceError
 
 INSTRUCTIONS = ("system", "developer")
 ROLES = {"user": "message", "assistant": "reply", "tool": "result", "function": "result"}

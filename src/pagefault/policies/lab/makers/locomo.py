@@ -28,8 +28,9 @@ from typing import Any
 import numpy as np
 
 from pagefault.policies.contract import PageFacts
+from pagefault.policies.lab.builder import TraceBuilder
 from pagefault.policies.lab.makers.sizes import Count, estimated_tokens
-from pagefault.policies.lab.trace import Source, Trace, TraceBuilder, TraceError
+from pagefault.policies.lab.trace import Source, Trace, TraceError
 
 ANSWERABLE = (1, 2, 3, 4)
 """Multi-hop, temporal, open-domain and single-hop; 5 is adversarial."""

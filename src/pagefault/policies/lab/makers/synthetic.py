@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagefault.policies import parameters
-from pagefault.policies.lab.trace import Source, Trace, plain_trace
+from pagefault.policies.lab.builder import plain_trace
+from pagefault.policies.lab.trace import Source, Trace
 
 
 def zipf(
