@@ -1,14 +1,18 @@
 """What docs/lab.md shows is run, read and held to its word."""
 
 import re
+import tomllib
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from pagefault.policies.lab.files import read_trace
+from pagefault.policies.lab.grid import cells, make_grid
 from pagefault.policies.lab.measures import Measures
+from pagefault.policies.lab.sweep import run_cell
 from pagefault.policies.lab.trace import Op, Source
+from pagefault.policies.tiers import tier_chain
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "lab.md").read_text()
 FENCES = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -38,6 +42,14 @@ def test_the_lines_of_json_are_a_trace(tmp_path: Path) -> None:
 def test_every_operation_and_source_is_explained() -> None:
     missing = [each for each in (*Source, *(op.name.lower() for op in Op)) if f"`{each}`" not in TEXT]
     assert not missing
+
+
+def test_the_tables_of_toml_are_tiers_and_a_grid(tmp_path: Path) -> None:
+    tiers, grid = map(tomllib.loads, blocks("toml"))
+    assert [tier.name for tier in tier_chain(tiers["tier"])] == ["host", "archive"]
+    made = list(cells(make_grid(grid), tmp_path))
+    assert len(made) == 2 * 5 * (3 * 2 + 1)
+    assert run_cell(made[0])[0]["references"] > 0
 
 
 def test_every_measure_in_the_table_exists() -> None:

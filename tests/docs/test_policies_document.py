@@ -14,7 +14,7 @@ import pytest
 
 from pagefault.policies import registry
 from pagefault.policies.conformance import check_eviction_policy
-from pagefault.policies.contract import EvictionPolicy, FetchPolicy, WriteBack
+from pagefault.policies.contract import EvictionPolicy, FetchPolicy, ImportanceScorer, WriteBack
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docs" / "policies.md").read_text()
@@ -37,6 +37,7 @@ def test_the_policies_are_what_they_say(shown: ModuleType) -> None:
     assert isinstance(shown.LargestFirst(), EvictionPolicy)
     assert isinstance(shown.KeepPromises(), WriteBack)
     assert isinstance(shown.WholeSession(), FetchPolicy)
+    assert isinstance(shown.LongIsImportant(), ImportanceScorer)
     check_eviction_policy(shown.LargestFirst, steps=500, seed=9)
 
 
@@ -64,16 +65,21 @@ def test_it_type_checks(tmp_path: Path) -> None:
 def test_the_entry_points_name_what_is_shown(shown: ModuleType) -> None:
     (table,) = (tomllib.loads(block) for block in blocks("toml"))
     points = table["project"]["entry-points"][registry.GROUP]
-    assert {value.partition(":")[2] for value in points.values()} == {"LargestFirst", "KeepPromises", "WholeSession"}
+    assert {value.partition(":")[2] for value in points.values()} == {
+        "LargestFirst",
+        "KeepPromises",
+        "WholeSession",
+        "LongIsImportant",
+    }
     for name, value in points.items():
         kind, _, own_name = name.partition(".")
-        assert kind in {"eviction", "write_back", "fetch"}
+        assert kind in {"eviction", "write_back", "fetch", "scorer"}
         assert vars(shown)[value.partition(":")[2]].name == own_name
 
 
 def test_the_table_is_complete() -> None:
     rows = dict(re.findall(r"^\| `(\w+)` \| [^|]+ \|([^|]*)\|$", TEXT, re.MULTILINE))
-    factories = {**registry.EVICTION, **registry.WRITE_BACK, **registry.FETCH}
+    factories = {**registry.EVICTION, **registry.WRITE_BACK, **registry.FETCH, **registry.SCORERS}
     assert set(rows) == set(factories)
     for name, factory in factories.items():
         said = dict(re.findall(r"`(\w+)` \(([\w.]+)", rows[name]))
