@@ -48,6 +48,7 @@ from pagefault.policies.fetch.neighbours import Neighbours
 from pagefault.policies.fetch.related import Related
 from pagefault.policies.scorers.claimed import Claimed
 from pagefault.policies.scorers.heuristic import Heuristic
+from pagefault.policies.scorers.learned import Learned
 from pagefault.policies.scorers.model_rated import ModelRated
 from pagefault.policies.writeback.archive import Archive
 from pagefault.policies.writeback.drop import Drop
@@ -100,6 +101,7 @@ FETCH: Mapping[str, Callable[..., FetchPolicy]] = {
 SCORERS: Mapping[str, Callable[..., ImportanceScorer]] = {
     "claimed": Claimed,
     "heuristic": Heuristic,
+    "learned": Learned,
     "model_rated": ModelRated,
 }
 

@@ -25,6 +25,16 @@ def test_what_they_say_where_nothing_is_claimed() -> None:
     assert make_scorer("model_rated").score(PAGE) is None, "the answer comes later"
 
 
+def test_what_was_learned_tells_facts_from_small_talk() -> None:
+    learned = make_scorer("learned")
+    fact = learned.score(PAGE)
+    talk = learned.score(PageFacts("p3", "message", 12, text="Thanks, that sounds great!", author="Okoye"))
+    assert fact is not None
+    assert talk is not None
+    assert 0 < talk < fact < 1
+    assert learned.score(PAGE) == fact, "it keeps nothing of what it has read"
+
+
 def test_a_model_is_asked_about_so_much_of_the_text() -> None:
     scorer = ModelRated(characters=12)
     assert isinstance(scorer, ModelScorer)
