@@ -38,8 +38,8 @@ def test_within_a_turn_the_order_of_use_counts() -> None:
 def test_explains_by_its_place() -> None:
     policy = filled()
     policy.on_hit("a", 4)
-    assert policy.explain("a", 6) == "number 4 of 4 to leave, least recently used first"
-    assert policy.explain("b", 6) == "number 1 of 4 to leave, least recently used first"
+    assert policy.explain("a", 6) == "least recently used first: number 4 of 4 to leave"
+    assert policy.explain("b", 6) == "least recently used first: number 1 of 4 to leave"
     with pytest.raises(KeyError):
         policy.explain("z", 6)
 

@@ -46,7 +46,7 @@ class Lru:
         return leaving
 
     def explain(self, page_id: str, turn: int) -> str:
-        return f"number {rank(page_id, self._tokens)} of {len(self._tokens)} to leave, least recently used first"
+        return f"least recently used first: number {rank(page_id, self._tokens)} of {len(self._tokens)} to leave"
 
     def dump(self) -> State:
         return {"policy": self.name, "pages": list(map(list, self._tokens.items()))}
