@@ -13,6 +13,7 @@
     ├── ModelError                the model or its server is at fault (``retryable``, ``status``)
     │   ├── ModelUnavailable        cannot be reached, timed out, 5xx; retries are used up
     │   ├── ModelRefused            401, 403, 404, 400: asking again will not help
+    │   │   └── BudgetExceeded        a limit of spending would be passed; nothing was sent
     │   ├── ModelBusy               429; ``retry_after_ms``
     │   ├── ModelMalformed          the answer cannot be read, is cut short, or breaks the protocol
     │   └── ModelOverflow           the server says that the prompt is longer than its window
@@ -37,6 +38,7 @@ from __future__ import annotations
 __all__ = [
     "AgentExists",
     "AgentFailed",
+    "BudgetExceeded",
     "ConfigError",
     "ContextTooSmall",
     "EmbeddingMismatch",
@@ -139,6 +141,10 @@ class ModelUnavailable(ModelError):
 
 class ModelRefused(ModelError):
     """The server will not do this however often it is asked (401, 403, 404, 400)."""
+
+
+class BudgetExceeded(ModelRefused):
+    """A limit of spending (``[budget]``) would be passed; nothing was sent."""
 
 
 class ModelBusy(ModelError):

@@ -187,7 +187,8 @@ class ModelRequest:
 
     ``prompt_tokens`` is the kernel's count of what is sent (reply reserve not included), ``reply_tokens_max``
     the room kept for the answer.  ``purpose`` is ``step``, ``summarize`` or
-    ``rate`` (how important is a page).
+    ``rate`` (how important is a page).  ``priority`` is that of the chain that asks: where calls have to wait
+    for their turn, it says whose is first.
     """
 
     agent: AgentId
@@ -196,6 +197,7 @@ class ModelRequest:
     prompt_tokens: int
     reply_tokens_max: int
     purpose: str = "step"
+    priority: Priority = Priority.USER
 
 
 @dataclass(frozen=True, slots=True)

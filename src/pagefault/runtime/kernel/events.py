@@ -31,7 +31,7 @@ class ModelReplied:
 class ModelFailed:
     """A model call ended without one.
 
-    ``reason``: ``unavailable``, ``refused``, ``busy``, ``malformed``, ``overflow``.
+    ``reason``: ``unavailable``, ``refused``, ``busy``, ``malformed``, ``overflow``, ``budget``.
     """
 
     at_ms: int

@@ -187,7 +187,7 @@ def on_model_failed(data: AgentData, event: ModelFailed) -> None:
         context.correction_permille = min(raised, CORRECTION_CEILING)  # or a server's whim would shrink us to nothing
         data.notice("recounted", value=context.correction_permille)
     else:
-        end_chain(data, "overflow" if event.reason == "overflow" else "model_failed", event.message)
+        end_chain(data, event.reason if event.reason in ("overflow", "budget") else "model_failed", event.message)
     run(data)
 
 

@@ -238,6 +238,7 @@ def summarize_effect(data: AgentData) -> Summarize:
         prompt_tokens=data.context.corrected(tokens),
         reply_tokens_max=data.definition.context.summary_tokens_max,
         purpose="summarize",
+        priority=data.priority,
     )
     return Summarize(outstanding.cause, outstanding.call_id, request)
 

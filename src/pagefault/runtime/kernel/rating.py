@@ -13,7 +13,7 @@ from pagefault.runtime.kernel.effects import RatePage, StorePages
 from pagefault.runtime.kernel.events import PageRated
 from pagefault.runtime.kernel.pages import Entry, cost, facts
 from pagefault.runtime.kernel.state import AgentData
-from pagefault.runtime.values import Message, ModelRequest, PageKind
+from pagefault.runtime.values import Message, ModelRequest, PageKind, Priority
 
 RATED_KINDS = (PageKind.MESSAGE, PageKind.OBSERVATION)
 ANSWER_TOKENS = 16
@@ -41,7 +41,9 @@ def ask_for_rating(data: AgentData, shown: Entry) -> None:
     if tokens + ANSWER_TOKENS > data.definition.context.budget_tokens:
         data.notice("rating_skipped", (page.id,))
         return
-    request = ModelRequest(data.definition.id, (question,), (), tokens, ANSWER_TOKENS, "rate")
+    request = ModelRequest(
+        data.definition.id, (question,), (), tokens, ANSWER_TOKENS, "rate", priority=Priority.BACKGROUND
+    )
     data.rating[page.id] = None
     data.emit(RatePage(data.cause, page.id, request))
 

@@ -210,6 +210,11 @@ class AgentData:
     def cause(self) -> InterruptId:
         return self.chain.cause if self.chain is not None else InterruptId("")
 
+    @property
+    def priority(self) -> Priority:
+        """That of the present chain; what no chain waits for can wait."""
+        return self.chain.priority if self.chain is not None else Priority.BACKGROUND
+
     def next_call_id(self) -> CallId:
         self.calls_made += 1
         return CallId(f"{self.definition.id}/{self.calls_made}")

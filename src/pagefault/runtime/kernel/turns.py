@@ -169,6 +169,7 @@ def model_effect(data: AgentData, assembled: Assembled) -> CallModel:
         functions=data.functions.schemas(),
         prompt_tokens=data.context.corrected(assembled.tokens),
         reply_tokens_max=data.definition.context.reply_tokens,
+        priority=data.priority,
     )
     return CallModel(outstanding.cause, outstanding.call_id, request)
 
