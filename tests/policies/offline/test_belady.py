@@ -60,6 +60,32 @@ def test_with_sizes_the_optimum_is_above_both(sizes: list[int], pages: list[int]
         assert replayed(policy, sizes, pages, capacity) <= best
 
 
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 9), max_size=400), st.integers(1, 9), st.integers(0, 3))
+def test_the_order_is_always_that_of_the_definition(pages: list[int], capacity: int, held: int) -> None:
+    uses = uses_of(pages)
+    policy = Belady(uses=uses)
+    resident: list[str] = []  # in order of coming in
+    for turn, page in enumerate(map(str, pages)):
+        if page in resident:
+            policy.on_hit(page, turn)
+        else:
+            policy.on_insert(PageFacts(page, "message", 1), turn)
+            resident.append(page)
+
+        def next_use(page_id: str, turn: int = turn) -> float:
+            return next((event for event in uses[page_id] if event > turn), float("inf"))
+
+        order = sorted(resident, key=lambda page_id: -next_use(page_id))
+        assert policy.victims(10**9, (), turn) == order
+        protected = {page, *resident[:held]}
+        leaving = policy.victims(len(resident) - capacity, protected, turn)
+        assert leaving == [each for each in order if each not in protected][: max(0, len(resident) - capacity)]
+        for each in leaving:
+            policy.on_remove(each, evicted=True)
+            resident.remove(each)
+
+
 def test_size_counts_only_for_belady_size() -> None:
     uses = {"small": [0, 9], "large": [1, 8], "gone": [2], "gone large": [3]}
     belady, by_size = Belady(uses=uses), BeladySize(uses=uses)

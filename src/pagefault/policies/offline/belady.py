@@ -6,12 +6,16 @@ Optimal for pages of one size.  With sizes it is neither optimal nor a bound: fo
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import heapq
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from pagefault.policies import parameters
 from pagefault.policies.contract import Capability, PageFacts, State
 from pagefault.policies.eviction.selection import first_to_leave, rank
 from pagefault.policies.offline.future import NEVER, Future
+
+STALE_MAX = 64
+"""Entries of the heap that no longer hold, before it is made anew: these, and as many as there are pages."""
 
 
 class Belady:
@@ -20,7 +24,8 @@ class Belady:
     ``uses`` is the future: for each page id the ascending indices of its events in the trace, its insertion
     included (see :class:`~pagefault.policies.offline.future.Future` for how it advances).  Among pages that
     are never used again the earlier in leaves first.  Admission is forced and nothing is bypassed: what
-    enters is protected by the caller.  ``victims`` is O(n log n) in the resident pages.
+    enters is protected by the caller.  Every step is O(log n) in the resident pages, ``victims`` for each of
+    its answer and of the protected pages before them.
     """
 
     name = "belady"
@@ -29,20 +34,28 @@ class Belady:
     def __init__(self, *, uses: Mapping[str, Sequence[int]]) -> None:
         self._future = Future(self.name, uses)
         self._tokens: dict[str, int] = {}  # in order of insertion, as dicts are
+        self._place: dict[str, int] = {}  # in the order of insertion
+        self._entry: dict[str, int] = {}  # of each page the one entry in the heap that holds
+        self._heap: list[tuple[float, int, int, str]] = []  # regret, place, entry, page
+        self._made = 0
 
     def on_insert(self, page: PageFacts, turn: int) -> None:
         self._future.tell(page.id)
-        self._tokens[page.id] = page.tokens
+        self._add(page.id, page.tokens)
 
     def on_hit(self, page_id: str, turn: int) -> None:
         self._future.tell(page_id)
+        self._enter(page_id)
 
     def on_remove(self, page_id: str, evicted: bool) -> None:
-        del self._tokens[page_id]
+        del self._tokens[page_id], self._place[page_id], self._entry[page_id]
 
     def victims(self, tokens_needed: int, protected: Collection[str], turn: int) -> Sequence[str]:
-        order = ((page_id, self._tokens[page_id]) for page_id in self._order())
-        return first_to_leave(order, tokens_needed, protected)
+        seen: list[tuple[float, int, int, str]] = []
+        leaving = first_to_leave(self._taken(seen), tokens_needed, protected)
+        for entry in seen:
+            heapq.heappush(self._heap, entry)
+        return leaving
 
     def explain(self, page_id: str, turn: int) -> str:
         next_use = self._future.next_use(page_id)
@@ -54,14 +67,41 @@ class Belady:
         return {"policy": self.name, "pages": pages, "passed": self._future.dump()}
 
     def load(self, state: State) -> None:
-        self._tokens = dict(parameters.rows(self.name, state, (str, int)))
+        pages = parameters.rows(self.name, state, (str, int))
         self._future.load(state)
+        for mine in (self._tokens, self._place, self._entry, self._heap):
+            mine.clear()
+        for page_id, tokens in pages:
+            self._add(page_id, tokens)
+
+    def _add(self, page_id: str, tokens: int) -> None:
+        self._tokens[page_id] = tokens
+        self._place[page_id] = self._made
+        self._enter(page_id)
+
+    def _enter(self, page_id: str) -> None:
+        """What is known of the page's future has changed: its entry in the heap no longer holds."""
+        self._made += 1
+        self._entry[page_id] = self._made
+        if len(self._heap) > 2 * len(self._tokens) + STALE_MAX:
+            self._heap = [entry for entry in self._heap if self._entry.get(entry[3]) == entry[2]]
+            heapq.heapify(self._heap)
+        heapq.heappush(self._heap, (self._regret(page_id), self._place[page_id], self._made, page_id))
+
+    def _taken(self, seen: list[tuple[float, int, int, str]]) -> Iterator[tuple[str, int]]:
+        """Pages and tokens, first to leave first, off the heap and into ``seen``."""
+        while self._heap:
+            entry = heapq.heappop(self._heap)
+            page_id = entry[3]
+            if self._entry.get(page_id) == entry[2]:
+                seen.append(entry)
+                yield page_id, self._tokens[page_id]
 
     def _order(self) -> list[str]:
         return sorted(self._tokens, key=self._regret)
 
     def _regret(self, page_id: str) -> float:
-        """What is evicted first is lowest; sorting is stable, so that ties fall to the earlier in."""
+        """What is evicted first is lowest; ties fall to the earlier in.  Changes when the page is used alone."""
         return -self._future.next_use(page_id)
 
 
@@ -75,9 +115,14 @@ class BeladySize(Belady):
     name = "belady_size"
     capabilities = frozenset({Capability.NEEDS_FUTURE, Capability.SIZE_AWARE})
 
-    def _order(self) -> list[str]:
-        return sorted(self._tokens, key=lambda page_id: (self._regret(page_id), -self._tokens[page_id]))
+    def victims(self, tokens_needed: int, protected: Collection[str], turn: int) -> Sequence[str]:
+        # The products change with every event, so that no order can be kept: O(n log n).
+        order = ((page_id, self._tokens[page_id]) for page_id in self._order())
+        return first_to_leave(order, tokens_needed, protected)
 
-    def _regret(self, page_id: str) -> float:
-        next_use = self._future.next_use(page_id)
-        return -NEVER if next_use == NEVER else -self._tokens[page_id] * (next_use - self._future.now)
+    def _order(self) -> list[str]:
+        return sorted(self._tokens, key=self._by_product)
+
+    def _by_product(self, page_id: str) -> tuple[float, int]:
+        next_use, tokens = self._future.next_use(page_id), self._tokens[page_id]
+        return (-NEVER if next_use == NEVER else -tokens * (next_use - self._future.now)), -tokens
