@@ -4,6 +4,8 @@ Part 1: Zipf traces, with pages of one size and of many, through our policies an
 ``bench``), which runs in a process of its own.  Miss ratios must agree to 5 decimals;
 ``docs/policies.md`` explains those that do not.
 
+Belady is given the future; libcachesim reads it in oracleGeneral, the only of its formats that it takes it from.
+
 ``--data`` adds real traces, each page a request when it comes in and when it is referred to.
 
 Part 2: the synthetic study of Neural Paging (Chen and Liu, arXiv 2603.02228): 64 pages, Zipf 1.2, a working set of
@@ -33,9 +35,11 @@ from typing import Any
 from benchmarks._cache import misses
 from benchmarks._report import Options, read_options, report
 from pagefault.policies.contract import EvictionPolicy
+from pagefault.policies.lab.builder import plain_trace
+from pagefault.policies.lab.files import write_oracle_general
 from pagefault.policies.lab.makers.chat_log import chat_log
 from pagefault.policies.lab.makers.locomo import locomo
-from pagefault.policies.lab.trace import Op, TraceError
+from pagefault.policies.lab.trace import Op, Source, TraceError
 from pagefault.policies.offline.belady import Belady
 from pagefault.policies.registry import make_policy
 
@@ -68,6 +72,7 @@ COMPARED: Mapping[str, tuple[str, Mapping[str, Any], Mapping[str, Any]]] = {
     "s3fifo": ("S3FIFO", {}, {}),
     "sieve": ("Sieve", {}, {}),
     "gdsf": ("GDSF", {"cost_per_page": 1e6}, {}),
+    "belady": ("Belady", {}, {}),
 }
 SEGMENTED = frozenset({"two_q", "slru", "arc", "s3fifo"})
 PUBLISHED: Mapping[str, float] = {"belady": 0.121, "lru": 0.226, "fifo": 0.276, "random": 0.280, "lfu": 0.577}
@@ -142,7 +147,16 @@ def by_libcachesim(traces: Sequence[Trace]) -> dict[str, int]:
         for number, trace in enumerate(traces):
             pages = Path(folder) / str(number)
             pages.write_bytes(trace.requests.tobytes())
-            asked["traces"].append({"pages": str(pages), "sizes": trace.tokens, "capacity": trace.capacity_tokens})
+            oracle = Path(folder) / f"{number}.oracleGeneral"
+            write_oracle_general(plain_trace(trace.name, Source.SYNTHETIC, trace.requests, trace.tokens), oracle)
+            asked["traces"].append(
+                {
+                    "pages": str(pages),
+                    "oracle": str(oracle),
+                    "sizes": trace.tokens,
+                    "capacity": trace.capacity_tokens,
+                }
+            )
         script = Path(__file__).with_name("_libcachesim.py")
         done = subprocess.run(
             [sys.executable, str(script)], input=json.dumps(asked), capture_output=True, text=True, check=False
@@ -153,9 +167,11 @@ def by_libcachesim(traces: Sequence[Trace]) -> dict[str, int]:
     return answer
 
 
-def made(name: str, capacity_tokens: int) -> EvictionPolicy:
-    """One of our policies as libcachesim means it."""
-    capacity = {"capacity_tokens": capacity_tokens} if name in SEGMENTED else {}
+def made(name: str, trace: Trace) -> EvictionPolicy:
+    """One of our policies as libcachesim means it, for one trace."""
+    if name == "belady":
+        return _with_future(trace.requests)
+    capacity = {"capacity_tokens": trace.capacity_tokens} if name in SEGMENTED else {}
     return make_policy(name.removesuffix("_2_bits"), **COMPARED[name][1], **capacity)
 
 
@@ -168,7 +184,7 @@ def compare(*traces: Trace) -> dict[str, dict[str, Any]]:
         begun = time.perf_counter()
         missed = 0
         for trace in traces:
-            policy = made(name, trace.capacity_tokens)
+            policy = made(name, trace)
             forced = name not in NOT_FORCED
             missed += misses(policy, trace.requests, trace.tokens, trace.capacity_tokens, forced=forced)[0]
         spent = time.perf_counter() - begun
