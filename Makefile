@@ -6,7 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
 CHECKED := src tests benchmarks examples
-BENCHMARKS ?= $(patsubst benchmarks/%.py,%,$(wildcard benchmarks/[a-z]*.py))
+# fit_foresight fits weights, it measures nothing.
+BENCHMARKS ?= $(filter-out fit_foresight,$(patsubst benchmarks/%.py,%,$(wildcard benchmarks/[a-z]*.py)))
 BENCHMARK_FLAGS ?= --quick
 
 .DEFAULT_GOAL := help
@@ -37,14 +38,16 @@ types: install
 soak: install
 	HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest -m soak --timeout 0
 
-# make bench DATA=FILE gives the data to those that need some; without it they are passed over, and said.
-# One that fails does not keep the others from running, but make says so at the end.
-NEEDS_DATA := recall
+# make bench DATA=FILE gives the file, or the folder that it stands in, to those that need data; without it they are
+# passed over, and said.  One that fails does not keep the others from running, but make says so at the end.
+NEEDS_FILE := recall
+NEEDS_FOLDER := policies
 bench: $(VENV)/.installed-bench
 	@failed=""; for name in $(BENCHMARKS); do \
-	  data=""; case " $(NEEDS_DATA) " in *" $$name "*) \
+	  data=""; case " $(NEEDS_FILE) $(NEEDS_FOLDER) " in *" $$name "*) \
 	    if test -z "$(DATA)"; then echo "== $$name: passed over, it needs data: make bench DATA=FILE"; continue; fi; \
 	    data="--data $(DATA)";; esac; \
+	  case " $(NEEDS_FOLDER) " in *" $$name "*) data="--data $$(dirname "$(DATA)")";; esac; \
 	  echo "== $$name"; $(BIN)/python -m "benchmarks.$$name" $(BENCHMARK_FLAGS) $$data || failed="$$failed $$name"; \
 	done; test -z "$$failed" || { echo "failed:$$failed" >&2; exit 1; }
 
