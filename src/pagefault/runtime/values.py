@@ -148,6 +148,8 @@ class Interrupt:
     ``mask``: for kind ``mask``, the priorities to hold back from now on.
     ``hops`` counts agents passed on the way, for the hop limit.  ``ephemeral``: nothing of its chain is
     written to the archive, so that a question can be put (by an evaluation, say) without being remembered.
+    ``callers`` are the agents that wait for the reply, the first to call first: who calls one of them back and
+    waits goes round in a circle.
     """
 
     id: InterruptId
@@ -168,6 +170,7 @@ class Interrupt:
     mask: tuple[Priority, ...] = ()
     tags: tuple[str, ...] = ()
     ephemeral: bool = False
+    callers: tuple[AgentId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

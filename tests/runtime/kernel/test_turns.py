@@ -8,7 +8,7 @@ from pagefault.runtime.kernel import effects as fx
 from pagefault.runtime.kernel import events as ev
 from pagefault.runtime.kernel.settings import ChainSettings
 from pagefault.runtime.kernel.state import Phase
-from pagefault.runtime.values import InterruptId, InterruptKind, Priority
+from pagefault.runtime.values import AgentId, InterruptId, InterruptKind, Priority
 from tests.runtime.kernel.harness import Desk, call, definition, message
 
 
@@ -228,6 +228,21 @@ def test_a_chain_parks_while_another_agent_is_called_and_others_are_served_meanw
     assert "bob answers: all is well" in desk.of(fx.CallModel, effects)[0].request.messages[-1].text
     desk.replies(call("send_message", message="bob is well"))
     assert desk.ended()[-1] == ("i1", "yielded")
+
+
+def test_who_would_wait_for_one_that_waits_for_it_is_told_of_the_circle() -> None:
+    desk = Desk()
+    callers = (AgentId("zoe"), AgentId("bob"))
+    desk.send(message(1, sender="bob", wants_reply=True, priority=Priority.AGENT, callers=callers))
+    effects = desk.replies(call("call_agent", True, agent="zoe", message="well?", timeout_seconds=60))
+    told = desk.of(fx.CallModel, effects)[0].request.messages[-1].text
+    assert "zoe waits for your answer itself (zoe > bob > a > zoe)" in told
+    assert desk.notices("call_cycle")[0].text == "zoe > bob > a > zoe"
+    effects = desk.replies(call("call_agent", True, agent="cid", message="well?", timeout_seconds=60))
+    assert desk.of(fx.Send, effects)[0].interrupt.callers == ("zoe", "bob", "a"), "others may be asked"
+    desk.send(message(2, sender="bob", priority=Priority.AGENT))
+    effects = desk.replies(call("send_to_agent", True, agent="zoe", message="just so you know"))
+    assert desk.of(fx.Send, effects)[0].interrupt.callers == (), "nobody waits for what is only sent"
 
 
 def test_an_answer_that_does_not_come_in_time_is_told_to_the_model() -> None:

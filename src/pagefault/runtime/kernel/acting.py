@@ -235,7 +235,13 @@ def _message_to(data: AgentData, text: str, wants_reply: bool, deadline_ms: int 
         session=data.chain.interrupt.session if data.chain is not None else "",
         wants_reply=wants_reply,
         hops=_hops(data) + 1,
+        callers=(*_callers(data), data.definition.id) if wants_reply else (),
     )
+
+
+def _callers(data: AgentData) -> tuple[AgentId, ...]:
+    """Who waits for what this chain will say."""
+    return data.chain.interrupt.callers if data.chain is not None else ()
 
 
 def _park(data: AgentData, chain: Chain, call: FunctionCall, outcome: CallAgent) -> None:
@@ -243,6 +249,13 @@ def _park(data: AgentData, chain: Chain, call: FunctionCall, outcome: CallAgent)
         raise _too_many_hops(data)
     if outcome.agent == data.definition.id:
         raise CallProblem("an agent cannot call itself and wait; act directly, or set_timer")
+    if outcome.agent in _callers(data):
+        circle = " > ".join((*_callers(data), data.definition.id, outcome.agent))
+        data.notice("call_cycle", text=circle)
+        raise CallProblem(
+            f"{outcome.agent} waits for your answer itself ({circle}), so calling it and waiting would go round in a "
+            "circle; answer with what you know, or use send_to_agent, which does not wait"
+        )
     if len(data.parked) >= data.definition.chain.parked_max:
         raise CallProblem(f"{len(data.parked)} calls wait for answers already; no more may until some are answered")
     message = _message_to(data, outcome.text, wants_reply=True, deadline_ms=outcome.deadline_ms)

@@ -268,6 +268,7 @@ NOTICES: dict[str, str] = {
     "suppressed": "a heartbeat or timer was dropped while heartbeats are paused",
     "step_limit": "a chain reached its limit of steps; value: the limit",
     "depth_limit": "preemption was put off: too many chains are put aside; value: the limit",
+    "call_cycle": "an agent would have waited for one that waits for it; text: the circle",
     "hop_limit": "a message was refused after too many agents; value: the limit",
     "malformed_limit": "too many calls in a row could not be run; value: the limit",
     "overflow": "the context could not be brought under its budget",
