@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
@@ -46,6 +46,7 @@ OPENAI_HOST = "api.openai.com"
 BODY_BYTES_MAX = 16 * 1024 * 1024
 NO_KEY = "no-key"  # the SDK insists on one; local servers do not look at it
 _DONE = b"[DONE]"
+OneMore = Callable[[], Awaitable[None]]
 
 
 class OpenAIProcessor:
@@ -116,12 +117,16 @@ class OpenAIProcessor:
 
     async def reply(self, request: ModelRequest) -> ModelReply:
         """Answer one request completely; see :class:`~pagefault.runtime.models.protocols.Processor`."""
+        return await self.reply_admitted(request, None)
+
+    async def reply_admitted(self, request: ModelRequest, one_more: OneMore | None) -> ModelReply:
+        """The same; ``one_more`` is awaited before each request to the server after the first."""
         rung = self._fixed_rung or self._memory.standing.get(self._place, Rung.NATIVE)
         first: ModelError | None = None
         attempts = 0
         while True:
             try:
-                ask = partial(self._attempt, request, rung, attempts)
+                ask = partial(self._attempt, request, rung, attempts, one_more=one_more)
                 reply = await with_retries(self._retry, self._timing, ask)
             except ModelError as error:
                 attempts += error.attempts
@@ -146,8 +151,17 @@ class OpenAIProcessor:
     # --- one attempt --------------------------------------------------------------------------------
 
     async def _attempt(
-        self, request: ModelRequest, rung: Rung, attempts_before: int, attempt: int, timeout_ms: float
+        self,
+        request: ModelRequest,
+        rung: Rung,
+        attempts_before: int,
+        attempt: int,
+        timeout_ms: float,
+        *,
+        one_more: OneMore | None = None,
     ) -> ModelReply:
+        if one_more is not None and attempts_before + attempt > 1:
+            await one_more()
         seconds = timeout_ms / 1_000
         sent = self._payload(request, rung)
         try:
