@@ -28,6 +28,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from pagefault.policies import parameters
 from pagefault.policies.contract import Capability, PageFacts, PolicyError, State
@@ -190,17 +191,20 @@ class Importance:
 
     def _relevances(self) -> list[float]:
         """Cosine of each page with the focus, over words weighted by ``ln(1 + pages / pages with the word)``."""
-        spread = Counter(word for page in self._pages.values() for word in page.words)
-        rarity = {word: math.log1p(len(self._pages) / count) for word, count in spread.items()}
-        focus = _length(rarity, self._focus)
-        cosines = (
-            _length(rarity, page.words & self._focus) ** 2 / ((_length(rarity, page.words) * focus) or 1.0)
-            for page in self._pages.values()
-        )
-        # Scaling would blow a difference in the last bit up to the whole range: alike pages must be equal.
-        return [round(cosine, DIGITS) for cosine in cosines]
+        spread = Counter(chain.from_iterable(page.words for page in self._pages.values()))
+        by_count = {count: math.log1p(len(self._pages) / count) ** 2 for count in set(spread.values())}
+        squares = {word: by_count[count] for word, count in spread.items()}
+        focus = self._focus & squares.keys()  # the page in focus may have left
+        focus_length = _length(squares, focus)
+        cosines = []
+        for page in self._pages.values():
+            shared = page.words & focus
+            cosine = _length(squares, shared) ** 2 / (_length(squares, page.words) * focus_length) if shared else 0.0
+            # Scaling would blow a difference in the last bit up to the whole range: alike pages must be equal.
+            cosines.append(round(cosine, DIGITS))
+        return cosines
 
 
-def _length(rarity: Mapping[str, float], present: Iterable[str]) -> float:
+def _length(squares: Mapping[str, float], present: Iterable[str]) -> float:
     # Sets iterate in an order that differs between processes: fsum is exact, so the order does not matter.
-    return math.sqrt(math.fsum(rarity.get(word, 0.0) ** 2 for word in present))
+    return math.sqrt(math.fsum(map(squares.__getitem__, present)))
