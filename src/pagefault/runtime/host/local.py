@@ -32,6 +32,11 @@ from pagefault.runtime.host.local_router import LocalRouter
 from pagefault.runtime.host.records import Answer, Inspection, Step
 from pagefault.runtime.host.thread_stores import ThreadStores
 from pagefault.runtime.host.workshop import Workshop
+from pagefault.runtime.kernel.settings import ModelSettings
+from pagefault.runtime.models.budget.gate import local_gate
+from pagefault.runtime.models.budget.processor import budgeted
+from pagefault.runtime.models.budget.settings import BudgetSettings, Endpoint, budget_plan
+from pagefault.runtime.models.protocols import Processor
 from pagefault.runtime.models.registry import make_processor
 from pagefault.runtime.models.tokens import BpeTokenCounter
 from pagefault.runtime.values import AgentId, Interrupt, InterruptId
@@ -47,7 +52,8 @@ class Local:
     end.  ``functions`` are the program's own, decorated with :func:`pagefault.function`.  ``durability``:
     ``sync`` survives a power cut, ``async`` only the death of the process.  ``embedder``: ``wordllama``,
     ``hash`` or ``openai:MODEL``.  ``tiers``: see :class:`~pagefault.policies.tiers.Tier`; pages that leave a context
-    are kept there, so that a page fault need not reach the archive.
+    are kept there, so that a page fault need not reach the archive.  ``endpoints`` and ``budget``: what model
+    servers allow, and what may be spent; see :mod:`~pagefault.runtime.models.budget.settings`.
 
     Raises (on entering) :class:`~pagefault.runtime.errors.StoreUnavailable` when the folder cannot be used.
     """
@@ -60,6 +66,8 @@ class Local:
         durability: str = "sync",
         embedder: str = "wordllama",
         tiers: Iterable[Tier | Mapping[str, Any]] = (),
+        endpoints: Iterable[Endpoint | Mapping[str, Any]] = (),
+        budget: BudgetSettings | Mapping[str, Any] | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._temporary = folder is None
@@ -67,6 +75,7 @@ class Local:
         self._durability = durability
         self._embedder = embedder
         self._tiers = checked_tiers(tiers)
+        self._budget = budget_plan(endpoints, budget)
         self._clock = clock
         self._registry = Registry()
         for function in functions:
@@ -103,10 +112,15 @@ class Local:
             self._forget()
             raise
         self._router = LocalRouter()
-        workshop = Workshop(self._registry, BpeTokenCounter(), make_processor)
+        workshop = Workshop(self._registry, BpeTokenCounter(), self._processor_maker())
         self._host = Host(self._stores, workshop, self._router, self._clock, tiers=self._tiers)
         self._router.serve(self._host)
         return self
+
+    def _processor_maker(self) -> Callable[[ModelSettings], Processor]:
+        if not self._budget:
+            return make_processor
+        return budgeted(self._budget, local_gate(self._budget), make_processor)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
