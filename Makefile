@@ -76,7 +76,7 @@ LOCK_FLAGS := --quiet --strip-extras --generate-hashes --no-emit-index-url --no-
 lock:
 	@test -d .venv-lock || $(PYTHON) -m venv .venv-lock
 	@.venv-lock/bin/python -m pip --disable-pip-version-check --quiet install --upgrade pip-tools
-	CUSTOM_COMPILE_COMMAND="make lock" .venv-lock/bin/pip-compile $(LOCK_FLAGS) --extra dev \
+	CUSTOM_COMPILE_COMMAND="make lock" .venv-lock/bin/pip-compile $(LOCK_FLAGS) --extra analysis --extra dev \
 	  --output-file requirements.lock pyproject.toml
 	CUSTOM_COMPILE_COMMAND="make lock" .venv-lock/bin/pip-compile $(LOCK_FLAGS) --extra bench \
 	  --constraint requirements.lock --output-file requirements-bench.lock pyproject.toml
