@@ -1,5 +1,7 @@
 import gzip
 import json
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -128,6 +130,31 @@ def test_every_policy_has_a_row_and_none_is_above_the_optimum(folder: Path) -> N
         assert results["units"][name] == 2
         assert results["exact"][name]
     assert results["leaderboard"]["tau_bench"]["lru"]["object_hit"] < 1.0, "there is something to lose"
+
+
+def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    whole = [sys.executable, "-m", "benchmarks.policies", *arguments]
+    return subprocess.run(whole, capture_output=True, text=True, check=False)
+
+
+def test_the_command_prints_and_writes_one_object(folder: Path, tmp_path: Path) -> None:
+    (folder / "a.bin").unlink()  # the shifting trace and episodes are enough
+    file = tmp_path / "figures.json"
+    done = command("--data", str(folder), "--quick", "--json", str(file))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == file.read_text().strip()
+    results = json.loads(file.read_text())["results"]
+    assert (
+        set(results["leaderboard"]) == set(results["best_known"]) == set(results["ours"]) == {"tau_bench", "shifting"}
+    )
+    assert "passed over" in done.stdout
+    assert "notes.md" in done.stdout
+
+
+def test_the_command_wants_a_folder(folder: Path) -> None:
+    done = command("--data", str(folder / "other.json"))
+    assert done.returncode == 2
+    assert "allowed: a folder with conversations of LoCoMo" in done.stderr
 
 
 def played(unit: str, hits: Mapping[str, int], references: int = 10) -> Played:
