@@ -37,7 +37,7 @@ OPTIMUM = "optimum"
 OFFLINE = ("belady", "belady_size", OPTIMUM)
 SEEDS = 5
 """Placements of spread questions; one of them with ``--quick``."""
-SYNTHETIC_SEEDS, SYNTHETIC_SEEDS_QUICK = 10, 2
+SYNTHETIC_SEEDS, SYNTHETIC_SEEDS_QUICK = 10, 1
 DATA_NEEDED = "a folder with conversations of LoCoMo (*.json), trajectories of tau-bench (*.json, *.json.gz), or both"
 AIMS: Mapping[str, float] = {"locomo_spread": 0.25, "locomo_end": 0.15, "tau_bench": 0.60}
 """Of ``gap_closed``, on data that no weight was fitted on."""
