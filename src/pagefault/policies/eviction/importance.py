@@ -123,12 +123,14 @@ class Importance:
         self.capabilities = frozenset(capabilities)
         self._pages: dict[str, _Resident] = {}
         self._focus: frozenset[str] = frozenset()
+        self._spread: Counter[str] = Counter()  # in how many pages each word is
 
     def on_insert(self, page: PageFacts, turn: int) -> None:
         claimed = estimated_importance(page) if page.importance is None else page.importance
         spoken = frozenset(word.lower() for word in words(page.text)) if self._relevance_weight else frozenset[str]()
         self._pages[page.id] = _Resident(page.tokens, claimed, turn, spoken)
         self._focus = spoken
+        self._spread.update(spoken)
 
     def on_hit(self, page_id: str, turn: int) -> None:
         page = self._pages[page_id]
@@ -136,7 +138,10 @@ class Importance:
         self._focus = page.words
 
     def on_remove(self, page_id: str, evicted: bool) -> None:
-        del self._pages[page_id]
+        for word in self._pages.pop(page_id).words:
+            self._spread[word] -= 1
+            if not self._spread[word]:
+                del self._spread[word]
 
     def on_rated(self, page_id: str, importance: float) -> None:
         """The importance of a page became known after it came in."""
@@ -166,6 +171,7 @@ class Importance:
         rows = parameters.rows(self.name, state, (str, int, float, int, list))
         self._pages = {row[0]: _Resident(row[1], float(row[2]), row[3], frozenset(row[4])) for row in rows}
         self._focus = frozenset(state.get("focus", ()))
+        self._spread = Counter(chain.from_iterable(page.words for page in self._pages.values()))
 
     def _order(self, scores: Mapping[str, _Score]) -> list[str]:
         # sorted() is stable and the pages lie in order of insertion: that is the last tie-break.
@@ -191,20 +197,18 @@ class Importance:
 
     def _relevances(self) -> list[float]:
         """Cosine of each page with the focus, over words weighted by ``ln(1 + pages / pages with the word)``."""
-        spread = Counter(chain.from_iterable(page.words for page in self._pages.values()))
-        by_count = {count: math.log1p(len(self._pages) / count) ** 2 for count in set(spread.values())}
-        squares = {word: by_count[count] for word, count in spread.items()}
-        focus = self._focus & squares.keys()  # the page in focus may have left
-        focus_length = _length(squares, focus)
+        squares = {count: math.log1p(len(self._pages) / count) ** 2 for count in set(self._spread.values())}
+        focus = self._focus & self._spread.keys()  # the page in focus may have left
+        focus_length = self._length(squares, focus)
         cosines = []
         for page in self._pages.values():
             shared = page.words & focus
-            cosine = _length(squares, shared) ** 2 / (_length(squares, page.words) * focus_length) if shared else 0.0
+            length = self._length(squares, page.words) * focus_length if shared else 1.0
             # Scaling would blow a difference in the last bit up to the whole range: alike pages must be equal.
-            cosines.append(round(cosine, DIGITS))
+            cosines.append(round(self._length(squares, shared) ** 2 / length, DIGITS))
         return cosines
 
-
-def _length(squares: Mapping[str, float], present: Iterable[str]) -> float:
-    # Sets iterate in an order that differs between processes: fsum is exact, so the order does not matter.
-    return math.sqrt(math.fsum(map(squares.__getitem__, present)))
+    def _length(self, squares: Mapping[int, float], present: Iterable[str]) -> float:
+        """Of a vector of words, from the squares of their weights by the pages that they are in."""
+        # Sets iterate in an order that differs between processes: fsum is exact, so the order does not matter.
+        return math.sqrt(math.fsum(map(squares.__getitem__, map(self._spread.__getitem__, present))))
