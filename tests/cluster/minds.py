@@ -52,3 +52,11 @@ def page_turner(request: ModelRequest) -> Reply:
         return say(request.messages[-1].text)
     text = view.incoming.text if view.incoming is not None else ""
     return call("page_in", True, page_id=text.removeprefix("open ")) if text.startswith("open ") else nothing()
+
+
+def sleeper(request: ModelRequest) -> Reply:
+    """Sets a timer of some seconds when spoken to, and writes to ``diary`` when it rings."""
+    incoming = View(request).incoming
+    if incoming is not None and incoming.author == "timer":
+        return call("send_to_agent", agent="diary", message=f"{request.agent} woke")
+    return call("set_timer", minutes=0.05, message="ring")

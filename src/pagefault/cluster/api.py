@@ -41,7 +41,11 @@ from pagefault.runtime.host.fleet import (
     text_of,
 )
 from pagefault.runtime.host.records import Answer, Inspection, Receipt, Step
+from pagefault.runtime.host.residency import FrameSettings
 from pagefault.runtime.host.workshop import Workshop
+from pagefault.runtime.models.budget.gate import local_gate
+from pagefault.runtime.models.budget.processor import MakeProcessor, budgeted
+from pagefault.runtime.models.budget.settings import BudgetSettings, Endpoint, budget_plan
 from pagefault.runtime.models.registry import make_processor
 from pagefault.runtime.models.scripted import mind
 from pagefault.runtime.models.tokens import BpeTokenCounter
@@ -64,7 +68,10 @@ class Cluster:
     and archive as for :class:`~pagefault.runtime.host.local.Local`; without one the fleet is forgotten at the
     end.  ``placement``: ``packed`` (many agents a Ray actor), ``dedicated`` (one each: a process of its own,
     with ``resources``) or ``auto`` (packed).  ``hosts`` is the number of packed hosts (default: processors
-    less one).  ``functions`` and ``minds`` are the program's own; ``module:name`` references need none.
+    less one).  ``endpoints`` and ``budget``, as for :class:`~pagefault.runtime.host.local.Local`, hold for all
+    hosts together.  ``functions`` and ``minds`` are the program's own; ``module:name`` references need none.
+    ``frames``, ``frames_bytes``, ``frames_policy``, ``idle_s`` and ``memory_bytes`` bound what is resident in each
+    host: see :class:`~pagefault.runtime.host.residency.FrameSettings`.
 
     Raises (on entering) :class:`~pagefault.runtime.errors.ConfigError` and
     :class:`~pagefault.runtime.errors.StoreUnavailable`; then nothing is left running.
@@ -84,6 +91,13 @@ class Cluster:
         durability: str = "sync",
         embedder: str = "wordllama",
         tiers: Iterable[Tier | Mapping[str, Any]] = (),
+        frames: int | None = None,
+        frames_bytes: int | None = None,
+        frames_policy: str = "lru",
+        idle_s: float | None = None,
+        memory_bytes: int | None = None,
+        endpoints: Iterable[Endpoint | Mapping[str, Any]] = (),
+        budget: BudgetSettings | Mapping[str, Any] | None = None,
         cpus: int | None = None,
     ) -> None:
         if shards < 1:
@@ -101,6 +115,8 @@ class Cluster:
         self._durability = durability
         self._embedder = embedder
         self._tiers = checked_tiers(tiers)
+        self._budget = budget_plan(endpoints, budget)
+        self._frames = FrameSettings(frames, frames_bytes, frames_policy, idle_s=idle_s, memory_bytes=memory_bytes)
         self._cpus = cpus
         self._clock = SystemClock()
         self._numbers = itertools.count(1)
@@ -126,14 +142,25 @@ class Cluster:
         namespace = f"pagefault-{self._token}"
         hosts = self._hosts if self._hosts is not None else max(1, _ray.cpu_count() - 1)
         settings = FleetSettings(
-            namespace, str(self._folder), self._shards, hosts, self._durability, self._embedder, self._tiers
+            namespace,
+            str(self._folder),
+            self._shards,
+            hosts,
+            self._durability,
+            self._embedder,
+            self._tiers,
+            frames=self._frames,
+            budget=self._budget,
         )
         registry = Registry()
         for function in self._code.functions:
             registry.add(function)
         for name, function in self._code.minds.items():
             mind(name)(function)
-        workshop = Workshop(registry, BpeTokenCounter(), make_processor)
+        maker: MakeProcessor = make_processor
+        if self._budget:  # only to try definitions out: no call is made from here
+            maker = budgeted(self._budget, local_gate(self._budget), make_processor)
+        workshop = Workshop(registry, BpeTokenCounter(), maker)
         actors: list[_ray.Handle] = []
         try:
             for shard in range(self._shards):
@@ -149,6 +176,7 @@ class Cluster:
                 async with asyncio.timeout(START_TIMEOUT_S):
                     for store in stores:
                         await _ray.call_constructed(store, "ready")
+                    await _ray.call_constructed(scheduler, "watch")
             except TimeoutError:
                 raise StoreUnavailable(f"the store actors did not start within {START_TIMEOUT_S:.0f} s") from None
         except BaseException:  # as in __aenter__

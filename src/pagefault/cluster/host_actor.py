@@ -11,16 +11,18 @@ from typing import Any, TypeVar
 from pagefault.cluster import _ray
 from pagefault.cluster.remote_stores import RemoteStores
 from pagefault.cluster.router import ClusterRouter
-from pagefault.cluster.settings import Code, FleetSettings
+from pagefault.cluster.scheduler.budget_leases import LeasedGate
+from pagefault.cluster.settings import SCHEDULER_NAME, Code, FleetSettings
 from pagefault.cluster.tasks import RayRunner
 from pagefault.cluster.wire import pack, pack_error, unpack
-from pagefault.runtime.errors import InternalError
+from pagefault.runtime.errors import InternalError, Overloaded
 from pagefault.runtime.functions.registry import Registry
 from pagefault.runtime.host.clock import SystemClock
 from pagefault.runtime.host.host import Host
 from pagefault.runtime.host.listeners import Stream
 from pagefault.runtime.host.records import Receipt
 from pagefault.runtime.host.workshop import Workshop
+from pagefault.runtime.models.budget.processor import MakeProcessor, budgeted
 from pagefault.runtime.models.registry import make_processor
 from pagefault.runtime.models.scripted import mind
 from pagefault.runtime.models.tokens import BpeTokenCounter
@@ -41,6 +43,7 @@ class HostActor:
         self._host: Host | None = None
         self._router: ClusterRouter | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._leases: LeasedGate | None = None
         self._streams: dict[int, Stream] = {}
         self._numbers = itertools.count(1)
 
@@ -54,13 +57,32 @@ class HostActor:
                 mind(name)(function)
             clock = SystemClock()
             router = ClusterRouter(self._settings, clock, self._name)
-            workshop = Workshop(registry, BpeTokenCounter(), make_processor)
+            workshop = Workshop(registry, BpeTokenCounter(), self._processor_maker())
             self._host = Host(
-                RemoteStores(self._settings), workshop, router, clock, RayRunner(), tiers=self._settings.tiers
+                RemoteStores(self._settings),
+                workshop,
+                router,
+                clock,
+                RayRunner(),
+                tiers=self._settings.tiers,
+                frames=self._settings.frames,
             )
             self._router = router
             router.host = self._host
         return self._host
+
+    def _processor_maker(self) -> MakeProcessor:
+        plan = self._settings.budget
+        if not plan:
+            return make_processor
+        self._leases = LeasedGate(plan, self._name, self._lease, _ray.ActorLost)
+        return budgeted(plan, self._leases.gate, make_processor)
+
+    async def _lease(self, message: bytes) -> bytes:
+        if self._router is None:
+            raise Overloaded(f"{self._name} has stopped")
+        answer: bytes = await _ray.call(self._router.actor(SCHEDULER_NAME), "lease", message)
+        return answer
 
     async def ready(self) -> bool:
         """Return when the host can take interrupts.  Not a control call: the host lives on this loop."""
@@ -101,9 +123,9 @@ class HostActor:
         """An :class:`~pagefault.runtime.host.records.Inspection`.  Not a control call: it may activate the agent."""
         return pack(await self._open().inspect(AgentId(agent)))
 
-    async def wake(self, agents: list[str]) -> None:
-        """Activate agents of a host that was lost: they may have accepted what they have not done."""
-        await self._open().wake([AgentId(agent) for agent in agents])
+    async def expect(self, due: list[tuple[str, int]]) -> None:
+        """Agents placed here that must be awake though nobody speaks to them, and when."""
+        self._open().expect([(AgentId(agent), wake_ms) for agent, wake_ms in due])
 
     # --- streams: a driver reads what has gathered, again and again
 
@@ -168,6 +190,8 @@ class HostActor:
         try:
             if self._host is not None:
                 await self._host.close()
+            if self._leases is not None:
+                await self._leases.close()
         finally:
             if self._router is not None:  # after the host, which routes what it commits last
                 await self._router.close()

@@ -12,9 +12,20 @@ import structlog
 
 from pagefault.cluster import _ray
 from pagefault.cluster.host_actor import HostActor
+from pagefault.cluster.remote_stores import RemoteStores
+from pagefault.cluster.scheduler.budget import BudgetLedger
 from pagefault.cluster.scheduler.directory import Directory
 from pagefault.cluster.settings import Code, FleetSettings
+from pagefault.cluster.wire import pack, unpack
+from pagefault.runtime.errors import StoreError
+from pagefault.runtime.host.clock import SystemClock
+from pagefault.runtime.host.waking import HORIZON_MS
+from pagefault.runtime.models.budget.gate import monotonic_ms
+from pagefault.runtime.store.protocols import WORK
 from pagefault.runtime.values import AgentId
+
+LOOK_MS = 5_000
+"""Between two looks at hosts and stores."""
 
 log = structlog.get_logger(__name__)
 
@@ -31,12 +42,19 @@ class SchedulerActor:
         self._tasks: set[asyncio.Task[None]] = set()
         self._started: set[str] = set()
         self._is_stopping = False
+        self._ledger = BudgetLedger(settings.budget)
+        self._stores = RemoteStores(settings)
+        self._clock = SystemClock()
 
     async def wish(self, agents: list[str], placement: str, resources: dict[str, float]) -> None:
         """Remember placements before the agents are first spoken to."""
         for agent in agents:
             self._directory.wish(AgentId(agent), placement)
         self._resources = resources
+
+    async def lease(self, data: bytes) -> bytes:
+        """A host's exchange with the ledger of the model budget; see :mod:`.scheduler.budget`."""
+        return pack(self._ledger.exchange(monotonic_ms(), unpack(data)))
 
     async def locate(self, agents: list[str]) -> list[str]:
         """The hosts of agents, in the order asked for.
@@ -74,13 +92,14 @@ class SchedulerActor:
     async def lost(self, host: str) -> None:
         """A router could not reach a host: place its agents anew when they are next asked for."""
         handle = self._handles.pop(host, None)
+        self._started.discard(host)
         agents = self._directory.lose(host)
         if handle is None:
             return  # somebody else has said so before
         _ray.end_actor(handle)  # if it only seemed dead, epochs fence it until this takes effect
         if self._is_stopping:
             return
-        self._spawn(self._wake(sorted(agents)))
+        self._spawn(self._take_over(agents))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -92,15 +111,60 @@ class SchedulerActor:
             await _ray.call(self._handles[name], "ready")
             self._started.add(name)
 
-    async def _wake(self, agents: list[AgentId]) -> None:
+    # --- agents that nobody speaks to
+
+    async def watch(self) -> None:
+        """Begin to look after the fleet: what was accepted before it began goes on, timers ring wherever their
+        agents sleep, and hosts that died are noticed though nobody speaks to them."""
+        self._spawn(self._look())
+
+    async def _look(self) -> None:
+        from_ms = WORK
+        while True:
+            until_ms = self._clock.now_ms() + HORIZON_MS
+            due = await self._due(until_ms, from_ms)
+            if due is not None:
+                await self._expect(due)
+                from_ms = until_ms + 1  # the hosts know of who works or sleeps until then
+            await self._clock.sleep_until(self._clock.now_ms() + LOOK_MS)
+            for name in list(self._started):
+                await self._check(name)
+
+    async def _due(self, until_ms: int, from_ms: int) -> list[tuple[AgentId, int]] | None:
+        try:
+            return await self._stores.due(until_ms, from_ms)
+        except StoreError as error:
+            log.warning("journal_not_asked", problem=str(error))
+            return None
+
+    async def _expect(self, due: list[tuple[AgentId, int]]) -> None:
+        """Tell each host who of its agents must be awake, and when; who has no place gets one."""
+        groups: dict[str, list[tuple[str, int]]] = defaultdict(list)
+        for agent, wake_ms in due:
+            groups[self._locate(agent)].append((agent, wake_ms))
+        for name, group in groups.items():
+            handle = self._handles.get(name)
+            if handle is None:
+                continue  # lost a moment ago: it is being taken over
+            try:
+                await _ray.call(handle, "expect", group)
+            except _ray.ActorLost:
+                await self.lost(name)
+
+    async def _check(self, name: str) -> None:
+        handle = self._handles.get(name)
+        if handle is None:
+            return
+        try:
+            await _ray.call(handle, "pid")
+        except _ray.ActorLost:
+            await self.lost(name)
+
+    async def _take_over(self, agents: set[AgentId]) -> None:
         """What a lost host's agents had accepted is taken up elsewhere, without waiting for a visitor."""
-        groups: dict[str, list[AgentId]] = defaultdict(list)
-        for agent in agents:
-            groups[self._locate(agent)].append(agent)
-        calls = [_ray.call(self._handles[name], "wake", group) for name, group in groups.items()]
-        for result in await asyncio.gather(*calls, return_exceptions=True):
-            if isinstance(result, BaseException):
-                log.warning("not_woken", problem=str(result))
+        while (due := await self._due(self._clock.now_ms() + HORIZON_MS, WORK)) is None:
+            await self._clock.sleep_until(self._clock.now_ms() + LOOK_MS)
+        await self._expect([(agent, wake_ms) for agent, wake_ms in due if agent in agents])
 
     async def hosts(self) -> dict[str, list[str]]:
         """All hosts with the agents placed there."""

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from pagefault.policies.tiers import Tier
+from pagefault.runtime.host.residency import FrameSettings
+from pagefault.runtime.models.budget.settings import Plan
 
 SCHEDULER_NAME = "scheduler"
 
@@ -24,6 +26,8 @@ class FleetSettings:
     durability: str
     embedder: str
     tiers: tuple[Tier, ...] = ()
+    budget: Plan = Plan()
+    frames: FrameSettings = field(default_factory=FrameSettings)
 
     def store_name(self, shard: int) -> str:
         return f"store-{shard:02d}"

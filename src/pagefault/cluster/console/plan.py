@@ -29,6 +29,9 @@ class FleetTable(_Table):
     folder: str | None = None
     durability: Literal["sync", "async"] = "sync"
     embedder: str = "wordllama"
+    frames: Annotated[int | None, Field(ge=1)] = None
+    frames_policy: str = "lru"
+    idle_s: Annotated[float | None, Field(gt=0)] = None
 
 
 class VillageTable(_Table):

@@ -42,7 +42,15 @@ class Options:
 def open_fleet(table: FleetTable, tiers: tuple[Tier, ...] = ()) -> AbstractAsyncContextManager[Local | Cluster]:
     """The fleet that a file asks for, not yet begun."""
     if table.kind == "local":
-        return Local(table.folder, durability=table.durability, embedder=table.embedder, tiers=tiers)
+        return Local(
+            table.folder,
+            durability=table.durability,
+            embedder=table.embedder,
+            tiers=tiers,
+            frames=table.frames,
+            frames_policy=table.frames_policy,
+            idle_s=table.idle_s,
+        )
     return Cluster(
         table.folder,
         placement=table.placement,
@@ -51,6 +59,9 @@ def open_fleet(table: FleetTable, tiers: tuple[Tier, ...] = ()) -> AbstractAsync
         durability=table.durability,
         embedder=table.embedder,
         tiers=tiers,
+        frames=table.frames,
+        frames_policy=table.frames_policy,
+        idle_s=table.idle_s,
     )
 
 

@@ -1,12 +1,13 @@
 """The committer: what entered agents becomes durable, in groups; only then do gated effects happen.
 
-While one group is being written, the next gathers: the busier a host, the larger its groups.
+While one group is being written, the next gathers: the busier a host, the larger its groups.  Snapshots have a
+task of their own, because each waits for the archive and commits must not.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 import structlog
 
@@ -36,14 +37,19 @@ class Committer:
         perform: Perform,
         fail: Callable[[Frame, Exception], None],
         flush: Callable[[], Awaitable[None]],
+        rested: Callable[[Frame], None],
     ) -> None:
         self._stores = stores
         self._perform = perform
         self._fail = fail
         self._flush = flush
+        self._rested = rested
         self._due: dict[Frame, None] = {}
         self._snapshots: dict[Frame, None] = {}
-        self._task: asyncio.Task[None] | None = None
+        self._put_off: set[Frame] = set()  # wait for a commit, then for their snapshot
+        self._awaited: dict[Frame, asyncio.Future[None]] = {}
+        self._commits: asyncio.Task[None] | None = None
+        self._saves: asyncio.Task[None] | None = None
         self.groups = 0
         self.records = 0
 
@@ -57,27 +63,64 @@ class Committer:
         self._snapshots[frame] = None
         self._start()
 
+    async def save(self, frames: Iterable[Frame]) -> None:
+        """Try to save snapshots of these frames now, and return when that has ended, one way or the other."""
+        ends: list[asyncio.Future[None]] = []
+        for frame in frames:
+            if frame not in self._awaited:
+                self._awaited[frame] = asyncio.get_running_loop().create_future()
+            ends.append(self._awaited[frame])
+            self.snapshot_due(frame)
+        if ends:
+            await asyncio.wait(ends)
+
     def _start(self) -> None:
-        if self._task is None or self._task.done():
-            self._task = asyncio.get_running_loop().create_task(self._run(), name="pagefault-committer")
+        loop = asyncio.get_running_loop()
+        if self._due and (self._commits is None or self._commits.done()):
+            self._commits = loop.create_task(self._run(), name="pagefault-committer")
+        if self._snapshots and (self._saves is None or self._saves.done()):
+            self._saves = loop.create_task(self._save(), name="pagefault-snapshots")
 
     async def settled(self) -> None:
-        """Return when nothing is left to commit."""
-        while self._task is not None and not self._task.done():
-            await asyncio.shield(self._task)
+        """Return when nothing is left to commit or to save."""
+        while running := [task for task in (self._commits, self._saves) if task is not None and not task.done()]:
+            await asyncio.wait(running)
 
     async def _run(self) -> None:
-        while self._due or self._snapshots:
-            while self._due:
-                await self._commit_group()
-            if self._snapshots:
-                await self._save_snapshots()
+        while self._due:
+            await self._commit_group()
+
+    async def _save(self) -> None:
+        while self._snapshots:
+            frames = list(self._snapshots)[:SNAPSHOT_GROUP_MAX]
+            for frame in frames:
+                del self._snapshots[frame]
+            try:
+                await self._save_snapshots(frames)
+            finally:
+                for frame in frames:
+                    end = self._awaited.pop(frame, None)
+                    if end is not None and not end.done():
+                        end.set_result(None)
+
+    def _settle(self, frame: Frame) -> None:
+        """An append of this frame has ended: what waited for that goes on."""
+        frame.settle_append()
+        if frame in self._put_off:
+            self._put_off.discard(frame)
+            self._snapshots[frame] = None
+        if frame.has_records:
+            self._due[frame] = None
+        self._start()
 
     async def _commit_group(self) -> None:
         frames = list(self._due)[:GROUP_MAX]
         for frame in frames:
             del self._due[frame]
-        frames = [frame for frame in frames if frame.broken is None and not frame.is_committed]
+            if frame.broken is not None:
+                self._put_off.discard(frame)
+        # One append of a frame at a time: whose snapshot is being saved has its turn after that.
+        frames = [frame for frame in frames if frame.broken is None and frame.has_records and not frame.is_committing]
         if not frames:
             return
         taken = [frame.take_append() for frame in frames]
@@ -85,17 +128,16 @@ class Committer:
         self.records += sum(len(append.records) for append, _ in taken)
         results = await self._append([append for append, _ in taken])
         for frame, (_, gated), error in zip(frames, taken, results, strict=True):
-            frame.settle_append()
+            self._settle(frame)
             if frame.broken is not None:
                 continue
             if error is not None:
                 self._fail(frame, error)
                 continue
             self._perform_all(frame, gated)
-            if not frame.is_committed:
-                self._due[frame] = None
             if frame.next_seq - 1 - frame.snapshot_seq >= TAIL_RECORDS_MAX:
-                self._snapshots[frame] = None
+                self.snapshot_due(frame)
+            self._rested(frame)
 
     def _perform_all(self, frame: Frame, gated: list[tuple[int, AnyEffect]]) -> None:
         try:
@@ -113,37 +155,43 @@ class Committer:
             failure = error if isinstance(error, StoreUnavailable) else StoreUnavailable(f"cannot append: {error}")
             return [failure] * len(group)
 
-    async def _save_snapshots(self) -> None:
-        """A snapshot stands for everything before it, so all of that is archived first."""
-        frames = list(self._snapshots)[:SNAPSHOT_GROUP_MAX]
-        for frame in frames:
-            del self._snapshots[frame]
+    async def _save_snapshots(self, frames: list[Frame]) -> None:
+        """A snapshot stands for everything before it, so all of that is archived first.
+
+        Each is taken before the archive is asked, and its frame commits nothing more until it is saved: what
+        enters meanwhile is neither in the snapshot nor in the archive.
+        """
+        taken = [(frame, append) for frame in frames if (append := self._take_snapshot(frame)) is not None]
+        if not taken:
+            return
         try:
             await self._flush()
         except StoreError as error:  # the journal has it all; the next good moment for a snapshot will come
-            log.warning("snapshots_put_off", agents=len(frames), problem=str(error))
+            log.warning("snapshots_put_off", agents=len(taken), problem=str(error))
+            for frame, _ in taken:
+                self._settle(frame)
             return
-        group = []
-        saved = []
-        for frame in frames:
-            if frame.broken is not None:
-                continue
-            if not frame.is_committed:
-                self._snapshots[frame] = None  # more has entered meanwhile: after the next commit
-                continue
-            group.append(Append(frame.id, frame.epoch, frame.next_seq, (), frame.snapshot()))
-            saved.append(frame)
-            frame.is_committing = True
-        if not group:
-            await asyncio.sleep(0)
-            return
-        for frame, append, outcome in zip(saved, group, await self._append(group), strict=True):
-            frame.settle_append()
+        results = await self._append([append for _, append in taken])
+        for (frame, append), outcome in zip(taken, results, strict=True):
+            self._settle(frame)
             if isinstance(outcome, StaleEpoch):
                 self._fail(frame, outcome)
             elif outcome is not None:
                 log.warning("snapshot_failed", agent=frame.id, problem=str(outcome))
             else:
                 frame.snapshot_seq = append.first_seq - 1
-            if not frame.is_committed:
-                self._due[frame] = None
+            self._rested(frame)
+
+    def _take_snapshot(self, frame: Frame) -> Append | None:
+        if frame.broken is not None:
+            return None
+        if not frame.is_committed:
+            self._put_off.add(frame)  # more has entered meanwhile: after the next commit
+            return None
+        try:
+            snapshot = frame.snapshot()
+        except InternalError as error:  # too large, say: the journal has it all, only waking takes longer
+            log.error("no_snapshot", agent=frame.id, problem=str(error))
+            return None
+        frame.is_committing = True
+        return Append(frame.id, frame.epoch, frame.next_seq, (), snapshot, frame.wake_ms())

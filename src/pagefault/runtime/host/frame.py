@@ -12,8 +12,16 @@ from pagefault.runtime.host.services import Owner
 from pagefault.runtime.kernel.agent import AgentState
 from pagefault.runtime.kernel.effects import AnyEffect, Send
 from pagefault.runtime.kernel.events import Event
-from pagefault.runtime.store.protocols import Append
+from pagefault.runtime.kernel.state import Phase
+from pagefault.runtime.store.protocols import WORK, Append
 from pagefault.runtime.values import AgentId, CallId, InterruptId
+
+RESTING = frozenset({Phase.IDLE, Phase.AWAITING_REPLY, Phase.STOPPED})
+"""Phases in which nothing goes on until an interrupt or a timer comes."""
+FRAME_BYTES = 40_000
+TOKEN_BYTES = 16
+REMEMBERED_BYTES = 200
+"""What an agent takes beside its context, and what each token there and each remembered interrupt adds."""
 
 
 class Frame:
@@ -29,6 +37,7 @@ class Frame:
         "gated",
         "given_up",
         "inbox",
+        "is_away",
         "is_committing",
         "is_ready",
         "next_seq",
@@ -53,6 +62,7 @@ class Frame:
         self.unsent: dict[InterruptId, Send] = {}  # durable here, not yet accepted where they go
         self.broken: Exception | None = None
         self.is_ready = False
+        self.is_away = False  # hibernated: a new activation has the agent, or will
         self.is_committing = False
         self.snapshot_seq = next_seq - 1
         self._durable_seq = next_seq - 1
@@ -64,6 +74,11 @@ class Frame:
         return self.owner.agent
 
     @property
+    def has_records(self) -> bool:
+        """Whether something has entered that no append has taken yet."""
+        return bool(self._records)
+
+    @property
     def is_committed(self) -> bool:
         """Whether everything that entered is in the journal."""
         return not self._records and not self.is_committing
@@ -71,6 +86,38 @@ class Frame:
     @property
     def is_at_rest(self) -> bool:
         return self.is_committed and not self.inbox and not self.tasks
+
+    @property
+    def may_sleep(self) -> bool:
+        """Whether nothing is lost, and nobody kept waiting, if this agent is hibernated now.
+
+        A chain that awaits another agent's reply may sleep with its agent: the journal has it, the reply finds
+        the agent by name, and its deadline is one of the times that wake it.  So may messages that have not
+        arrived: they go on without their sender, and the snapshot has them.
+        """
+        return self.is_at_rest and self.broken is None and self.state.phase in RESTING
+
+    def wake_ms(self) -> int | None:
+        """When this agent must be awake though nobody speaks to it, if its process dies now; see :class:`Append`."""
+        if self.state.phase not in RESTING or self.unsent or any(isinstance(each, Send) for _, each in self.gated):
+            return WORK
+        return self.timer_ms()
+
+    def timer_ms(self) -> int | None:
+        """When the clock next matters to this agent."""
+        state = self.state
+        times = [chain.waits_until_ms for chain in state.parked.values() if chain.answer is None]
+        paused_until_ms = state.paused_until_ms if state.paused_until_ms > state.now_ms else 0
+        if paused_until_ms:
+            times.append(paused_until_ms)  # what the pause holds back goes on then, and not before
+        times += [max(timer.at_ms, paused_until_ms) for timer in state.timers.values()]
+        return min(times, default=None)
+
+    @property
+    def size_bytes(self) -> int:
+        """About how much memory the agent takes: an estimate that costs nothing."""
+        state = self.state
+        return FRAME_BYTES + TOKEN_BYTES * state.statistics.context_tokens + REMEMBERED_BYTES * len(state.remembered)
 
     def handle(self, event: Event) -> list[AnyEffect]:
         """Let the kernel take an event; its record and gated effects wait for the commit."""
@@ -84,7 +131,7 @@ class Frame:
 
     def take_append(self) -> tuple[Append, list[tuple[int, AnyEffect]]]:
         """What is to be committed now, and the effects to perform after it."""
-        append = Append(self.id, self.epoch, self.next_seq, tuple(self._records))
+        append = Append(self.id, self.epoch, self.next_seq, tuple(self._records), wake_ms=self.wake_ms())
         gated = self.gated
         self.next_seq += len(self._records)
         self._records = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Sequence
+from functools import partial
 
 import structlog
 
@@ -20,14 +21,16 @@ from pagefault.runtime.host.page_cache import PageCache
 from pagefault.runtime.host.pages_out import PageWriter
 from pagefault.runtime.host.perform import Performer
 from pagefault.runtime.host.records import Inspection, Receipt
+from pagefault.runtime.host.residency import FrameSettings, Residency
 from pagefault.runtime.host.services import FunctionRunner, Router, Stores
 from pagefault.runtime.host.timers import Timers
+from pagefault.runtime.host.waking import Waking
 from pagefault.runtime.host.workshop import Workshop
 from pagefault.runtime.kernel import events as ev
 from pagefault.runtime.values import AgentId, Interrupt
 
-REVIVE_PAUSE_MS = 1_000
-REVIVE_PAUSE_MAX_MS = 30_000
+VISIT_S = 0.05
+"""Time for whoever had an agent activated to speak to it."""
 EVENTS_A_TURN = 64
 """Events handled before others on the loop get their turn."""
 
@@ -40,7 +43,8 @@ class Host:
     Interrupts come in by :meth:`deliver`; an agent that is not resident is activated first, under a new
     epoch.  ``listeners`` give receipts, answers and streams.  Functions that run as Ray tasks are given to
     ``far_runner``; without one they run here, like the others.  ``tiers`` are those below the contexts, the
-    archive last.
+    archive last.  ``frames`` limits how many agents are resident; the others are hibernated, and wake when an
+    interrupt or a timer of theirs comes.
     """
 
     def __init__(
@@ -52,6 +56,7 @@ class Host:
         far_runner: FunctionRunner | None = None,
         *,
         tiers: Sequence[Tier] = (),
+        frames: FrameSettings | None = None,
     ) -> None:
         self._stores = stores
         self.workshop = workshop
@@ -61,12 +66,14 @@ class Host:
         self.frames: dict[AgentId, Frame] = {}
         self._activating: dict[AgentId, asyncio.Task[Frame]] = {}
         self._ready: deque[Frame] = deque()
-        self._reviving: set[asyncio.Task[None]] = set()
         self._pumping = False
         self._closed = False
         self._executor = FunctionExecutor()
         self._pages = PageWriter(stores)
-        self._timers = Timers(self.clock, self._wake)
+        self.residency = Residency(frames or FrameSettings(), self.clock, self.hibernate)
+        self.waking = Waking(self.clock, self.frame)
+        self._timers = Timers(self.clock, self._ring)
+        self.waking.use(self._timers)
         self.cache = PageCache(tiers)
         self._performer = Performer(
             stores=stores,
@@ -82,14 +89,15 @@ class Host:
             snapshot=self._snapshot,
             fail=self._fail,
         )
-        self.committer = Committer(stores, self._performer.perform, self._fail, self._pages.drain)
+        self.committer = Committer(stores, self._performer.perform, self._fail, self._pages.drain, self._rested)
 
     # --- agents
 
     async def frame(self, agent: AgentId) -> Frame:
         """The agent's frame, activating it if it is not resident.
 
-        Raises ``UnknownAgent``, ``StoreCorrupt``, ``StoreUnavailable``.
+        Raises ``UnknownAgent``, ``StoreCorrupt``, ``StoreUnavailable``, and ``Overloaded`` when all frames
+        stay taken.
         """
         frame = self.frames.get(agent)
         if frame is not None:
@@ -99,19 +107,56 @@ class Host:
         task = self._activating.get(agent)
         if task is None:
             task = self._activating[agent] = asyncio.get_running_loop().create_task(self._activate(agent))
-            task.add_done_callback(lambda _: self._activating.pop(agent, None))
+            task.add_done_callback(partial(self._activated, agent))
         return await asyncio.shield(task)
 
+    def _activated(self, agent: AgentId, task: asyncio.Task[Frame]) -> None:
+        del self._activating[agent]
+        if not task.cancelled():
+            task.exception()  # whoever asked may have left: that is no cause for a warning
+
     async def _activate(self, agent: AgentId) -> Frame:
-        activation = await self._stores.activate(agent)
-        revived = self.workshop.revive(activation)
+        await self.residency.admit()
+        try:
+            activation = await self._stores.activate(agent)
+            revived = self.workshop.revive(activation)
+        except BaseException:  # whatever it was, also a cancellation: the frame is free for others
+            self.residency.refund()
+            raise
         frame = Frame(revived.state, revived.functions, activation.epoch, revived.next_seq)
         self.frames[agent] = frame
+        self.residency.entered(frame)
+        self.waking.awake(agent)
         for seq, effect in revived.redo:
             self._performer.perform(frame, seq, effect)
         if activation.snapshot is not None or activation.records:
             self.feed(frame, ev.Recovered(self.clock.now_ms(), activation.epoch))
+        else:  # its first visitor is on the way; if that one gives up, nothing else would say that it is at rest
+            asyncio.get_running_loop().call_later(VISIT_S, self._rested, frame)
         return frame
+
+    async def hibernate(self, agents: Sequence[AgentId]) -> None:
+        """Save agents that are at rest and give up their frames.  Whoever is spoken to meanwhile stays; an agent
+        that cannot be saved now stays, too."""
+        frames = [frame for agent in agents if (frame := self.frames.get(agent)) is not None and frame.may_sleep]
+        await self.committer.save(frame for frame in frames if frame.next_seq > 1)
+        for frame in frames:
+            is_saved = frame.snapshot_seq == frame.next_seq - 1
+            if is_saved and frame.may_sleep and self.frames.get(frame.id) is frame:
+                frame.is_away = True
+                self._take_frame(frame, hibernated=True)
+                self.waking.asleep(frame.id, frame.timer_ms())
+
+    def _take_frame(self, frame: Frame, *, hibernated: bool = False) -> None:
+        """This frame is not the agent's any more."""
+        if self.frames.get(frame.id) is frame:
+            del self.frames[frame.id]
+            self.cache.drop(frame.id)
+            self.residency.left(frame.id, hibernated=hibernated)
+
+    def _rested(self, frame: Frame) -> None:
+        if self.residency.is_on and frame.may_sleep and self.frames.get(frame.id) is frame:
+            self.residency.rested(frame)
 
     async def release(self, agents: Sequence[AgentId]) -> None:
         """Save snapshots of resident agents and give up their frames.  Calls under way are broken off: the
@@ -121,9 +166,7 @@ class Host:
             self.committer.snapshot_due(frame)
         await self.committer.settled()
         for frame in frames:
-            if self.frames.get(frame.id) is frame:
-                del self.frames[frame.id]
-            self.cache.drop(frame.id)
+            self._take_frame(frame)
             error = StoreUnavailable(f"{frame.id} was released by its host; send again")
             frame.break_off(error)
             self.listeners.fail(frame.id, error)
@@ -136,8 +179,11 @@ class Host:
         Raises what :meth:`frame` raises, and ``StoreError`` when the acceptance could not be recorded.
         """
         frame = self.frames.get(agent) or await self.frame(agent)
-        if frame.broken is not None:  # between its activation and this turn
+        while frame.is_away:  # between its activation and this turn
+            frame = await self.frame(agent)
+        if frame.broken is not None:
             raise frame.broken
+        self.residency.used(agent)
         future = self.listeners.receipt(agent, interrupt.id)
         self.feed(frame, ev.InterruptArrived(self.clock.now_ms(), interrupt))
         return await future
@@ -147,6 +193,7 @@ class Host:
         if frame.broken is not None:
             return
         frame.inbox.append(event)
+        self.residency.stirred(frame.id)
         if not frame.is_ready:
             frame.is_ready = True
             self._ready.append(frame)
@@ -180,10 +227,12 @@ class Host:
             log.error("agent_broken", agent=frame.id, problem=str(error), kind=type(error).__name__)
             self._fail(frame, error if isinstance(error, PagefaultError) else InternalError(f"{frame.id}: {error!r}"))
 
-    def _wake(self, agent: AgentId) -> None:
+    def _ring(self, agent: AgentId) -> None:
         frame = self.frames.get(agent)
         if frame is not None:
             self.feed(frame, ev.ClockAdvanced(self.clock.now_ms()))
+        else:
+            self.waking.rung(agent)
 
     def _snapshot(self, frame: Frame) -> None:
         self.committer.snapshot_due(frame)
@@ -195,57 +244,46 @@ class Host:
         if isinstance(error, StaleEpoch):
             log.warning("activation_lost", agent=frame.id, epoch=frame.epoch)
         frame.break_off(error)
-        if self.frames.get(frame.id) is frame:
-            del self.frames[frame.id]
-            self.cache.drop(frame.id)
+        self._take_frame(frame)
         self.listeners.fail(frame.id, error)
-        if isinstance(error, StoreUnavailable) and not self._closed:
-            task = asyncio.get_running_loop().create_task(self._revive(frame.id), name=f"pagefault-revive-{frame.id}")
-            self._reviving.add(task)
-            task.add_done_callback(self._reviving.discard)
+        if isinstance(error, StoreUnavailable):
+            self.waking.later(frame.id)  # what it has accepted must not wait for a visitor
 
-    async def _revive(self, agent: AgentId) -> None:
-        """An agent whose store failed comes back by itself: what it has accepted must not wait for a visitor."""
-        pause_ms = REVIVE_PAUSE_MS
-        while not self._closed:
-            await self.clock.sleep_until(self.clock.now_ms() + pause_ms)
-            try:
-                await self.frame(agent)
-            except StoreUnavailable:
-                pause_ms = min(2 * pause_ms, REVIVE_PAUSE_MAX_MS)
-            except PagefaultError as error:
-                log.error("not_revived", agent=agent, problem=str(error))
-                return
-            else:
-                return
+    # --- waking
 
-    async def wake(self, agents: Sequence[AgentId]) -> None:
-        """Activate agents that may have work under way, after the host that they were in was lost."""
-        for agent in agents:
-            try:
-                await self.frame(agent)
-            except PagefaultError as error:
-                log.error("not_revived", agent=agent, problem=str(error))
+    def watch(self) -> None:
+        """Look into the journal by itself for agents that have work under way or a timer that is due: what was
+        accepted before this host was there goes on.  For a host that is alone; in a cluster the scheduler does it,
+        and says so by :meth:`expect`."""
+        self.waking.watch(self._stores, self._is_here)
+
+    def expect(self, due: Sequence[tuple[AgentId, int]]) -> None:
+        """Agents of this host that must be awake, and when: those that are due are activated."""
+        self.waking.expect((agent, wake_ms) for agent, wake_ms in due if not self._is_here(agent))
+
+    def _is_here(self, agent: AgentId) -> bool:
+        return agent in self.frames or agent in self._activating
 
     # --- looking in, stopping
 
     async def inspect(self, agent: AgentId) -> Inspection:
         """The agent as it is now; a hibernated one is activated."""
         frame = await self.frame(agent)
+        self._rested(frame)
         return inspect(frame)
 
     @property
     def is_idle(self) -> bool:
         """Whether no resident agent has anything under way."""
-        return not self._ready and not self._activating and all(frame.is_at_rest for frame in self.frames.values())
+        if self._ready or self._activating or self.waking.is_busy or self.residency.is_busy:
+            return False
+        return all(frame.is_at_rest for frame in self.frames.values())
 
     async def close(self) -> None:
         """Save everything and stop: agents come back with the same context and mailbox."""
         self._closed = True
-        reviving = list(self._reviving)
-        for task in reviving:
-            task.cancel()
-        await asyncio.gather(*reviving, return_exceptions=True)
+        await self.waking.close()
+        await self.residency.close()
         await asyncio.gather(*self._activating.values(), return_exceptions=True)
         await self._timers.close()
         self.listeners.close()

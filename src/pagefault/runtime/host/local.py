@@ -30,6 +30,7 @@ from pagefault.runtime.host.fleet import (
 from pagefault.runtime.host.host import Host
 from pagefault.runtime.host.local_router import LocalRouter
 from pagefault.runtime.host.records import Answer, Inspection, Step
+from pagefault.runtime.host.residency import FrameSettings
 from pagefault.runtime.host.thread_stores import ThreadStores
 from pagefault.runtime.host.workshop import Workshop
 from pagefault.runtime.kernel.settings import ModelSettings
@@ -68,6 +69,11 @@ class Local:
         tiers: Iterable[Tier | Mapping[str, Any]] = (),
         endpoints: Iterable[Endpoint | Mapping[str, Any]] = (),
         budget: BudgetSettings | Mapping[str, Any] | None = None,
+        frames: int | None = None,
+        frames_bytes: int | None = None,
+        frames_policy: str = "lru",
+        idle_s: float | None = None,
+        memory_bytes: int | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._temporary = folder is None
@@ -76,6 +82,7 @@ class Local:
         self._embedder = embedder
         self._tiers = checked_tiers(tiers)
         self._budget = budget_plan(endpoints, budget)
+        self._frames = FrameSettings(frames, frames_bytes, frames_policy, idle_s=idle_s, memory_bytes=memory_bytes)
         self._clock = clock
         self._registry = Registry()
         for function in functions:
@@ -113,8 +120,9 @@ class Local:
             raise
         self._router = LocalRouter()
         workshop = Workshop(self._registry, BpeTokenCounter(), self._processor_maker())
-        self._host = Host(self._stores, workshop, self._router, self._clock, tiers=self._tiers)
+        self._host = Host(self._stores, workshop, self._router, self._clock, tiers=self._tiers, frames=self._frames)
         self._router.serve(self._host)
+        self._host.watch()
         return self
 
     def _processor_maker(self) -> Callable[[ModelSettings], Processor]:

@@ -6,12 +6,14 @@ Each call runs as a task whose end, of whatever kind, becomes an event; nothing 
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 import structlog
 
 from pagefault.runtime.errors import (
+    BudgetExceeded,
     InternalError,
     ModelBusy,
     ModelError,
@@ -36,12 +38,15 @@ from pagefault.runtime.kernel import events as ev
 from pagefault.runtime.kernel.intake import spoken
 from pagefault.runtime.kernel.pages import archived
 from pagefault.runtime.models.protocols import Processor
-from pagefault.runtime.values import CallId, Effect, ModelReply, Page, PageId
+from pagefault.runtime.values import AgentId, CallId, Effect, InterruptId, ModelReply, Page, PageId
 
 log = structlog.get_logger(__name__)
 
+ARRIVED_MAX = 100_000
+"""Messages of sleepers remembered as arrived; those that are forgotten are sent twice."""
 _REASONS: tuple[tuple[type[ModelError], str], ...] = (
     (ModelOverflow, "overflow"),
+    (BudgetExceeded, "budget"),
     (ModelRefused, "refused"),
     (ModelBusy, "busy"),
     (ModelMalformed, "malformed"),
@@ -79,6 +84,8 @@ class Performer:
         self._feed = feed
         self._snapshot = snapshot
         self._fail = fail
+        self._sends: dict[tuple[AgentId, InterruptId], asyncio.Task[None]] = {}
+        self._arrived: OrderedDict[tuple[AgentId, InterruptId], None] = OrderedDict()  # while their sender slept
         self._table: dict[type[Any], Callable[[Frame, int, Any], None]] = {
             fx.CallModel: self._call_model,
             fx.Summarize: self._summarize,
@@ -290,17 +297,32 @@ class Performer:
         self._listeners.give_receipt(frame.id, effect.cause, receipt)
 
     def _send(self, frame: Frame, _seq: int, effect: fx.Send) -> None:
-        frame.unsent[effect.interrupt.id] = effect
+        """Sending goes on while the agent sleeps.  When it is back, it asks again for what had not arrived when it
+        was saved: that has arrived meanwhile, or is on its way, or is sent again and recognised by who gets it."""
+        interrupt = effect.interrupt
+        key = (frame.id, interrupt.id)
+        if key in self._arrived:
+            del self._arrived[key]
+            return
+        frame.unsent[interrupt.id] = effect
 
         def ended(task: asyncio.Task[None]) -> None:
+            self._sends.pop(key, None)
             if task.cancelled():
                 return
             if (error := task.exception()) is not None:
                 log.error("send_failed", agent=frame.id, to=effect.to, problem=str(error))
                 return
-            frame.unsent.pop(effect.interrupt.id, None)
+            frame.unsent.pop(interrupt.id, None)
+            if frame.is_away:
+                self._arrived[key] = None
+                if len(self._arrived) > ARRIVED_MAX:
+                    self._arrived.popitem(last=False)
 
-        self._router.route(frame.id, effect.to, effect.interrupt).add_done_callback(ended)
+        task = self._sends.get(key)
+        if task is None:
+            task = self._sends[key] = self._router.route(frame.id, effect.to, interrupt)
+        task.add_done_callback(ended)
 
     def _deliver(self, frame: Frame, _seq: int, effect: fx.Deliver) -> None:
         self._listeners.say(frame.id, effect.cause, effect.text)

@@ -15,7 +15,6 @@ import numpy.typing as npt
 
 from pagefault.runtime.values import AgentId, ArchiveQuery, Page, PageId
 
-
 WORK = 0
 """The wake time of an agent that has work under way: something accepted and not handled, a chain not ended."""
 
