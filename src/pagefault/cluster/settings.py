@@ -26,7 +26,7 @@ class FleetSettings:
     durability: str
     embedder: str
     tiers: tuple[Tier, ...] = ()
-    budget: Plan = Plan()
+    budget: Plan = field(default_factory=Plan)
     frames: FrameSettings = field(default_factory=FrameSettings)
 
     def store_name(self, shard: int) -> str:

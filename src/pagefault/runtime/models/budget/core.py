@@ -257,6 +257,10 @@ class BudgetCore:
         ordered = heapq.nsmallest(number_max, self.waiting.values(), key=lambda each: (each.ask.priority, each.tag))
         yield from ordered
 
+    def is_busy(self, agent: str) -> bool:
+        """Whether a call of this agent waits or is under way."""
+        return agent in self._of_agent or any(call.ask.agent == agent for call in self.under_way.values())
+
     def spill(self, now_ms: float, waiting: Waiting) -> tuple[str, ...]:
         """The endpoints that a call that waits may go to now, the best first."""
         if waiting.ask.only or not self._may_leave(now_ms, waiting):
@@ -374,7 +378,7 @@ class BudgetCore:
 
     def _displace(self, priority: Priority) -> bool:
         """Make room for an urgent call: the last of the least urgent goes, if that is less urgent than this."""
-        last = max(self.waiting.values(), key=lambda each: (each.ask.priority, each.tag), default=None)
+        last = max(self.waiting.values(), key=lambda each: (each.ask.priority, each.ask.number), default=None)
         if last is None or last.ask.priority <= priority:
             return False
         self._refuse(last.ask, "full", "more urgent calls have filled the queue (budget.queue_max)", self._drain_ms())

@@ -83,13 +83,14 @@ class Limits:
 
     # --- lending, as the meters do it, of a call: one request, its tokens, a slot
 
-    def can_lend(self, now_ms: float, requests: float, tokens: float, slots: int) -> bool:
+    def can_lend(self, now_ms: float, tokens: float, calls_before: int = 0, tokens_before: float = 0.0) -> bool:
+        """Whether a call of so many tokens may go, after others to which nothing has been lent yet."""
         self._refresh(now_ms)
-        if now_ms < self.paused_until_ms or (slots and self.slots + slots > self.slots_max):
+        if now_ms < self.paused_until_ms or self.slots + calls_before + 1 > self.slots_max:
             return False
-        if self.requests is not None and requests and not self.requests.can_lend(now_ms, requests):
+        if self.requests is not None and not self.requests.can_lend(now_ms, 1.0, calls_before):
             return False
-        return self.tokens is None or not tokens or self.tokens.can_lend(now_ms, tokens)
+        return self.tokens is None or self.tokens.can_lend(now_ms, tokens, tokens_before)
 
     def lend(self, now_ms: float, requests: float, tokens: float, slots: int) -> None:
         if self.requests is not None:
@@ -117,7 +118,7 @@ class Limits:
     # --- a Capacity
 
     def can_take(self, now_ms: float, tokens: float) -> bool:
-        return self.can_lend(now_ms, 1.0, tokens, 1)
+        return self.can_lend(now_ms, tokens)
 
     def take(self, now_ms: float, tokens: float) -> Stamp:
         self.lend(now_ms, 1.0, tokens, 1)

@@ -67,12 +67,13 @@ class Meter:
         if not self._log:
             self._logged = 0.0  # what rounding left
 
-    def can_lend(self, now_ms: float, amount: float) -> bool:
-        """Whether so much may go now.  What is more than a burst may go on credit, and is waited for after."""
+    def can_lend(self, now_ms: float, amount: float, after: float = 0.0) -> bool:
+        """Whether so much may go now, and ``after`` has gone.  What is more than a burst may go on credit, and is
+        waited for afterwards."""
         self._refresh(now_ms)
-        if self._level + _EPSILON < min(amount, self._burst):
+        if self._level - after + _EPSILON < min(amount, self._burst):
             return False
-        in_window = self._logged + self.lent
+        in_window = self._logged + self.lent + after
         if in_window + amount <= self.allowed + _EPSILON:
             return True
         # More than a shrunk limit lets through at once goes alone: it could never go else.
@@ -106,6 +107,11 @@ class Meter:
             self._log[stamp] = present + change
             self._logged += change
         self._level = min(self._burst, self._level - amount)
+
+    def available(self, now_ms: float) -> float:
+        """How much may go now in small pieces."""
+        self._refresh(now_ms)
+        return max(0.0, min(self._level, self.allowed - self._logged - self.lent))
 
     def wait_ms(self, now_ms: float, amount: float) -> float:
         """When to look again for so much: no sooner than it can be there, if nobody else takes it."""

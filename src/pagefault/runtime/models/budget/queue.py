@@ -35,6 +35,10 @@ class Fairness:
             self._keep = max(FLOWS_KEPT, 2 * len(self._ends))
         return start
 
+    def peek(self, priority: Priority, agent: str) -> float:
+        """The tag that a call would get."""
+        return max(self._now.get(priority, 0.0), self._ends.get((priority, agent), 0.0))
+
     def served(self, priority: Priority, tag: float) -> None:
         """A call with this tag goes out."""
         self._now[priority] = max(self._now.get(priority, 0.0), tag)

@@ -73,6 +73,13 @@ class Spend:
         """More of the run's limit."""
         self.left.add(tokens, money)
 
+    def give_back(self) -> None:
+        """What is left of the run's limit is somebody else's again; only where it is leased."""
+        if self.settings.tokens_max is not None:
+            self.left.tokens = 0.0
+        if self.settings.money_max is not None:
+            self.left.money = 0.0
+
     def verdict(self, agent: str, tokens: float, money: float) -> Verdict:
         """Whether a call that may cost so much can begin."""
         if self._agent_after(agent, tokens, money).exceeds(
@@ -107,4 +114,5 @@ class Spend:
         """Count so much, or take so much back if it is negative."""
         self.run.add(tokens, money)
         self.left.add(-tokens, -money)
-        self.agents.setdefault(agent, Amount()).add(tokens, money)
+        if self.settings.limits_agents:
+            self.agents.setdefault(agent, Amount()).add(tokens, money)
