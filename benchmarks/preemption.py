@@ -13,7 +13,7 @@ import statistics
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from contextlib import aclosing, suppress
+from contextlib import suppress
 from typing import Any
 
 from benchmarks._report import Options, read_options, report
@@ -116,18 +116,17 @@ async def measure(options: Options) -> dict[str, Any]:
         agents = await fleet.spawn_many(made)
         await asyncio.gather(*(fleet.answer(ref.id, interrupt(f"w-{ref.id}", Priority.USER, "hi")) for ref in agents))
         idle = await ask_all(agents, fleet, chance, asks, "idle")
-        async with aclosing(fleet.stream()) as steps:
-            watching = asyncio.create_task(watch.follow(steps))
-            work = [
-                fleet.send(agents[number % AGENTS].id, interrupt(f"b-{number}", Priority.BACKGROUND, f"work {number}"))
-                for number in range(QUEUED)
-            ]
-            await asyncio.gather(*work)
-            flooded = await ask_all(agents, fleet, chance, asks, "flooded")
-            with suppress(TimeoutError):
-                await asyncio.wait_for(watch.settled(), SETTLE_S)
-            watching.cancel()
-            await asyncio.gather(watching, return_exceptions=True)
+        watching = asyncio.create_task(watch.follow(fleet.stream()))
+        work = [
+            fleet.send(agents[number % AGENTS].id, interrupt(f"b-{number}", Priority.BACKGROUND, f"work {number}"))
+            for number in range(QUEUED)
+        ]
+        await asyncio.gather(*work)
+        flooded = await ask_all(agents, fleet, chance, asks, "flooded")
+        with suppress(TimeoutError):
+            await asyncio.wait_for(watch.settled(), SETTLE_S)
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
     return {
         "operator_ms_p50_idle": round(statistics.median(idle), 1),
         "operator_ms_p99_idle": round(statistics.quantiles(idle, n=100)[98], 1),

@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from pagefault.policies.registry import EVICTION
+
 ROOT = Path(__file__).resolve().parent.parent
 
 IMPORT_EVERYTHING = """
@@ -132,7 +134,11 @@ def test_the_command_is_installed(installed: Path) -> None:
 
 
 def test_the_policies_that_are_installed_work(installed: Path) -> None:
-    assert run_python(installed, SMOKE) == {
+    found = run_python(installed, SMOKE)
+    assert set(found) == {*EVICTION, "archive", "neighbours"}
+    assert all(len(found[name]) >= 3 and "p1" not in found[name] for name in EVICTION), "30 tokens, 10 a page"
+    told = {name: found[name] for name in ("archive", "fifo", "importance", "lru", "neighbours")}
+    assert told == {
         "archive": "nothing",
         "fifo": ["p0", "p2", "p3"],
         "importance": ["p2", "p3", "p4"],

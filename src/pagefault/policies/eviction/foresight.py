@@ -23,6 +23,9 @@ they wait for a question that may come.  So this one reads them.  The order of l
 page that leaves: pages near the end of the context then leave together.  It is what a rewritten token costs in
 expected page-in tokens; 0 leaves it out.
 
+Where no page that is resident has a text, there is nothing to read, and the page that was not used for the longest
+time leaves first.
+
 Left out: importance that a sender claims, and meaning (no embeddings).
 """
 
@@ -62,6 +65,8 @@ class _Page:
     uses: int
     repeats: bool  # brought identifiers
     reasons: str
+    says: bool  # has a text
+    used_at: int  # when it came in or was used last, in insertions and uses
 
 
 class Foresight:
@@ -91,27 +96,34 @@ class Foresight:
         self._pages: dict[str, _Page] = {}  # in order of insertion
         self._left: OrderedDict[str, _Page] = OrderedDict()  # longest gone first
         self._born = 0
+        self._now = 0  # insertions and uses so far
+        self._saying = 0  # resident pages with a text
         self._reader = Reader()
         self._ages = Ages()
         self._model = shipped() if model is None else model
 
     def on_insert(self, page: PageFacts, turn: int) -> None:
+        self._now += 1
+        self._saying += bool(page.text)
         known = self._left.pop(page.id, None)
         if known is not None:
-            self._pages[page.id] = self._used(replace(known, tokens=page.tokens))
+            self._pages[page.id] = self._used(replace(known, tokens=page.tokens, says=bool(page.text)))
             return
         values = self._reader.read(page)
         rate, added = self._model.rate(values)
         rate *= 1 + PRIMACY * math.exp(-self._born / PRIMACY_PAGES)
         repeats = values[_NEW_IDENTIFIERS] > 0
-        self._pages[page.id] = _Page(page.tokens, round(rate, DIGITS), self._born, 0, repeats, reasons(added))
+        rate, why = round(rate, DIGITS), reasons(added)
+        self._pages[page.id] = _Page(page.tokens, rate, self._born, 0, repeats, why, bool(page.text), self._now)
         self._born += 1
 
     def on_hit(self, page_id: str, turn: int) -> None:
+        self._now += 1
         self._pages[page_id] = self._used(self._pages[page_id])
 
     def on_remove(self, page_id: str, evicted: bool) -> None:
         self._left[page_id] = self._pages.pop(page_id)
+        self._saying -= self._left[page_id].says
         if len(self._left) > REMEMBERED_MAX:
             self._left.popitem(last=False)
 
@@ -124,6 +136,11 @@ class Foresight:
     def explain(self, page_id: str, turn: int) -> str:
         page = self._pages[page_id]
         place = rank(page_id, self._order())
+        if not self._saying:
+            ago = self._now - page.used_at
+            return (
+                f"no page has a text to read; last used {ago} uses ago: number {place} of {len(self._pages)} to leave"
+            )
         return (
             f"{page.expected_uses:.2f} uses expected ({page.reasons}), used {page.uses} times; "
             f"{self._age(page)} pages old, {page.tokens} tokens: number {place} of {len(self._pages)} to leave"
@@ -135,6 +152,7 @@ class Foresight:
             "pages": _rows(self._pages),
             "left": _rows(self._left),
             "born": self._born,
+            "now": self._now,
             "reader": self._reader.dump(),
             "ages": self._ages.dump(),
         }
@@ -143,12 +161,14 @@ class Foresight:
         self._pages = dict(_saved(state, "pages"))
         self._left = OrderedDict(_saved(state, "left"))
         self._born = int(state["born"])
+        self._now = int(state["now"])
+        self._saying = sum(page.says for page in self._pages.values())
         self._reader.load(state["reader"])
         self._ages.load(state["ages"])
 
     def _used(self, page: _Page) -> _Page:
         self._ages.used(self._age(page), self._born)
-        return replace(page, uses=page.uses + 1)
+        return replace(page, uses=page.uses + 1, used_at=self._now)
 
     def _age(self, page: _Page) -> int:
         return self._born - 1 - page.born
@@ -160,6 +180,8 @@ class Foresight:
         return expected * self._ages.chance(self._age(page), self._born)
 
     def _order(self) -> list[str]:
+        if not self._saying:
+            return sorted(self._pages, key=lambda page_id: self._pages[page_id].used_at)
         # sorted() is stable and the pages lie in order of insertion: that is the tie-break.
         density = {
             page_id: round(math.log(self._worth(page)) - self._size_power * math.log(max(1, page.tokens)), DIGITS)
@@ -199,14 +221,24 @@ class Foresight:
 
 def _rows(pages: dict[str, _Page]) -> list[list[object]]:
     return [
-        [page_id, page.tokens, page.expected_uses, page.born, page.uses, int(page.repeats), page.reasons]
+        [
+            page_id,
+            page.tokens,
+            page.expected_uses,
+            page.born,
+            page.uses,
+            int(page.repeats),
+            page.reasons,
+            int(page.says),
+            page.used_at,
+        ]
         for page_id, page in pages.items()
     ]
 
 
 def _saved(state: State, field: str) -> Iterator[tuple[str, _Page]]:
-    shape = (str, int, float, int, int, int, str)
-    for page_id, tokens, expected_uses, born, uses, repeats, why in parameters.rows(
+    shape = (str, int, float, int, int, int, str, int, int)
+    for page_id, tokens, expected_uses, born, uses, repeats, why, says, used_at in parameters.rows(
         Foresight.name, state, shape, field=field
     ):
-        yield page_id, _Page(tokens, float(expected_uses), born, uses, bool(repeats), why)
+        yield page_id, _Page(tokens, float(expected_uses), born, uses, bool(repeats), why, bool(says), used_at)
