@@ -43,6 +43,12 @@ def restless(request: ModelRequest) -> Reply | ModelReply:
     return nothing()
 
 
+@mind("test-counts-otherwise")
+def counts_otherwise(request: ModelRequest) -> ModelReply:
+    """A server that counts a fifth more tokens than we do."""
+    return ModelReply(text="heard", usage=Usage(prompt_tokens=round(1.2 * request.prompt_tokens)))
+
+
 def orders(seed: int, count: int) -> list[str]:
     chance = random.Random(seed)
     made = []
@@ -130,6 +136,41 @@ async def test_ratings_are_part_of_a_recording(tmp_path: Path) -> None:
     (recording,) = recorded(tmp_path / "fleet")
     ran = replay(recording.trace, make_policy("importance"), recording.budget, tell_capacity=False)
     assert [page for _, page in ran.evictions] == evicted
+
+
+async def test_what_the_server_counts_is_part_of_a_recording(tmp_path: Path) -> None:
+    agent = Agent(
+        "ada",
+        model="scripted:test-counts-otherwise",
+        functions=("send_message",),
+        context_tokens=2_000,
+        reply_tokens=200,
+    )
+    evicted = await live(tmp_path / "fleet", agent, orders(11, 90))
+    (recording,) = recorded(tmp_path / "fleet")
+    scales = recording.trace.events.value[recording.trace.events.op == Op.SCALE]
+    assert scales.tolist()[-1] > 1100
+    ran = replay(recording.trace, make_policy("fifo"), recording.budget, tell_capacity=False)
+    assert [page for _, page in ran.evictions] == evicted
+
+
+async def test_the_last_resort_is_part_of_a_recording(tmp_path: Path) -> None:
+    """Newest pages so large that a flush which spares them is not enough."""
+    agent = Agent(
+        "ada",
+        model="scripted:test-restless",
+        functions=("send_message",),
+        context_tokens=1_200,
+        reply_tokens=200,
+        keep_last_pages=12,
+        write_back="archive",
+    )
+    evicted = await live(tmp_path / "fleet", agent, [f"note: {' '.join(WORDS * 9)}" for _ in range(30)])
+    (recording,) = recorded(tmp_path / "fleet")
+    assert Op.CLEAR in recording.trace.events.op.tolist()
+    ran = replay(recording.trace, make_policy("fifo"), recording.budget, tell_capacity=False)
+    assert sorted(page for _, page in ran.evictions) == sorted(recording.evictions)
+    assert set(evicted) <= set(recording.evictions)
 
 
 def test_a_folder_without_journals_is_refused(tmp_path: Path) -> None:
