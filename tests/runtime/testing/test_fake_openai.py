@@ -7,6 +7,7 @@ import http.client
 import json
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
@@ -203,3 +204,19 @@ async def test_many_clients_at_once() -> None:
         async with openai.AsyncOpenAI(base_url=server.base_url, api_key="k", max_retries=0) as client:
             await asyncio.gather(*(client.chat.completions.create(**ASKED) for _ in range(50)))
         assert len(server.requests) == 50
+
+
+def test_a_limit_in_a_sliding_window() -> None:
+    with (
+        FakeOpenAI(requests_per_window=3, window_s=0.5) as server,
+        openai.OpenAI(base_url=server.base_url, api_key="k", max_retries=0) as client,
+    ):
+        for _ in range(3):
+            client.chat.completions.create(**ASKED)
+        with pytest.raises(openai.RateLimitError) as caught:
+            client.chat.completions.create(**ASKED)
+        wait_s = float(caught.value.response.headers["retry-after"])
+        assert 0 < wait_s <= 0.5
+        time.sleep(wait_s)  # the server's clock is the machine's: there is nothing else to wait for
+        client.chat.completions.create(**ASKED)
+        assert [let_through for _, let_through in server.arrivals] == [True, True, True, False, True]

@@ -18,6 +18,7 @@ import hashlib
 import json
 import struct
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
@@ -78,6 +79,8 @@ class FakeOpenAI:
         response_format: whether requests with a response format are taken, else 400.
         count_per_mille: what the server counts, against the true number of tokens.
         dimension: of embeddings.
+        requests_per_window, window_s: refuse more requests than that (429, with ``Retry-After``), counted as
+            they arrive in a window that slides; what is refused does not count.
     """
 
     def __init__(
@@ -91,6 +94,8 @@ class FakeOpenAI:
         response_format: bool = True,
         count_per_mille: int = 1_000,
         dimension: int = 64,
+        requests_per_window: int | None = None,
+        window_s: float = 60.0,
     ) -> None:
         self.requests: list[Request] = []
         """Every chat request so far, in the order of arrival."""
@@ -102,6 +107,11 @@ class FakeOpenAI:
         self._response_format = response_format
         self._count_per_mille = count_per_mille
         self._dimension = dimension
+        self._requests_per_window = requests_per_window
+        self._window_s = window_s
+        self.arrivals: list[tuple[float, bool]] = []
+        """When each chat request arrived (by ``time.monotonic``), and whether the limit let it through."""
+        self._window: deque[float] = deque()
         self._counter = BpeTokenCounter()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -199,13 +209,32 @@ class FakeOpenAI:
     async def _chat(self, exchange: Exchange) -> None:
         body = exchange.request.body
         self.requests.append(exchange.request)
+        refused_for_s = self._over_limit(time.monotonic())
         tokens = self.count(body)
         behaviour = self._refusal(body, tokens)
+        if refused_for_s > 0:
+            behaviour = busy(f"{refused_for_s:.3f}")
         if behaviour is None:
             behaviour = self._script.popleft() if self._script else self._respond(body)
         reply_tokens = self._counter.count(behaviour.text) if isinstance(behaviour, Answer) else 0
         usage = {"prompt_tokens": tokens, "completion_tokens": reply_tokens, "total_tokens": tokens + reply_tokens}
         await behaviour.perform(exchange, usage)
+
+    def fill_window(self, requests: int) -> None:
+        """Let it be as if so many requests had come in, evenly, in the window that ends now."""
+        now_s = time.monotonic()
+        self._window = deque(now_s - self._window_s * (1 - place / requests) for place in range(requests))
+
+    def _over_limit(self, now_s: float) -> float:
+        """Count a request that arrives; how long to wait in seconds if it is one too many."""
+        while self._window and self._window[0] <= now_s - self._window_s:
+            self._window.popleft()
+        is_over = self._requests_per_window is not None and len(self._window) >= self._requests_per_window
+        self.arrivals.append((now_s, not is_over))
+        if is_over:
+            return max(0.001, self._window[0] + self._window_s - now_s)
+        self._window.append(now_s)
+        return 0.0
 
     def _refusal(self, body: Mapping[str, Any], tokens: int) -> Behaviour | None:
         if body.get("tools") and not self._tools:
