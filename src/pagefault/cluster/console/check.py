@@ -14,11 +14,15 @@ from pagefault.runtime.functions.registry import Registry
 from pagefault.runtime.host.config import Agent
 from pagefault.runtime.host.workshop import Workshop
 from pagefault.runtime.kernel.settings import AgentDefinition, ModelSettings
+from pagefault.runtime.models.budget.gate import local_gate
+from pagefault.runtime.models.budget.processor import MakeProcessor, budgeted, settings_at
+from pagefault.runtime.models.budget.settings import Plan
 from pagefault.runtime.models.problems import from_status
 from pagefault.runtime.models.registry import make_processor
 from pagefault.runtime.models.tokens import BpeTokenCounter
 from pagefault.runtime.values import Message, ModelRequest
 
+NO_BUDGET = Plan()
 SERVER_KINDS = ("openai:",)
 """Models that are reached over a network; the others are functions of this process."""
 PROBE_ATTEMPTS = 2
@@ -32,13 +36,14 @@ WRITTEN_AS = {"budget_tokens": "context_tokens", "eviction": "policy", "interrup
 """The kernel's names of settings, where people write others."""
 
 
-async def check_agent(agent: Agent) -> None:
-    """Try a definition out in this process, and ask its models for a word each.
+async def check_agent(agent: Agent, budget: Plan = NO_BUDGET) -> None:
+    """Try a definition out in this process, and ask its models for a word each, at every endpoint of a budget.
 
     Raises a :class:`~pagefault.runtime.errors.UsageError` for what the definition has wrong, and a
     :class:`~pagefault.runtime.errors.ModelError` when a server is down or refuses.
     """
-    workshop = Workshop(Registry(), BpeTokenCounter(), make_processor)
+    maker: MakeProcessor = budgeted(budget, local_gate(budget), make_processor) if budget else make_processor
+    workshop = Workshop(Registry(), BpeTokenCounter(), maker)
     try:
         definition = agent.definition()
         workshop.try_out(definition)
@@ -52,7 +57,9 @@ async def check_agent(agent: Agent) -> None:
         await workshop.close()
     for settings in dict.fromkeys((definition.model, definition.summarizer or definition.model)):
         if settings.name.startswith(SERVER_KINDS):
-            await _probe(definition, settings)
+            places = [settings_at(settings, endpoint) for endpoint in budget.serving(settings.name)]
+            for place in places or [settings]:
+                await _probe(definition, place)
 
 
 def _in_peoples_words(error: ConfigError) -> ConfigError:

@@ -30,6 +30,7 @@ from pagefault.policies.lab.extras import MissingExtra
 from pagefault.runtime.errors import ConfigError, InternalError, PagefaultError, UsageError
 from pagefault.runtime.host.config import Agent, config_error
 from pagefault.runtime.host.fleet import checked_tiers
+from pagefault.runtime.models.budget.settings import budget_plan
 
 INTERRUPTED = 130
 FAILED = 1
@@ -97,6 +98,7 @@ def run(
     plan = plan.model_copy(update={key: value for key, value in changes.items() if value is not None})
     _change_fleet(plan, placement, folder, local)
     tiers = checked_tiers(plan.tier)
+    budget = budget_plan(plan.endpoint, plan.budget)
     Agent(**{"name": "agent", **plan.agent})  # the file alone must be right, whatever is changed on the command line
     _find_modules_beside(Path(), file.parent)
     world = make_world(plan, file.parent, data)
@@ -107,7 +109,7 @@ def run(
         if policy is not None:
             template["policy"] = policy
         template |= await chosen_model(template, model, base_url)
-        return await run_world(world, template, Options(plan.fleet, console, tiers))
+        return await run_world(world, template, Options(plan.fleet, console, tiers, budget))
 
     report = asyncio.run(live())
     show_report(report, as_json)

@@ -57,6 +57,8 @@ class Plan(_Table):
     seed: int = 1
     agent: dict[str, Any] = Field(default_factory=dict)
     tier: list[dict[str, Any]] = Field(default_factory=list)
+    endpoint: list[dict[str, Any]] = Field(default_factory=list)
+    budget: dict[str, Any] = Field(default_factory=dict)
     fleet: FleetTable = FleetTable()
     village: VillageTable = VillageTable()
     dialogues: DialoguesTable = DialoguesTable()

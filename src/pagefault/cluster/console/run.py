@@ -18,7 +18,9 @@ from pagefault.cluster.console.show import RunProgress, say
 from pagefault.cluster.worlds.contract import Report, World, with_tiers
 from pagefault.policies.tiers import Tier
 from pagefault.runtime.host.local import Local
+from pagefault.runtime.models.budget.settings import Plan
 
+NO_BUDGET = Plan()
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -37,9 +39,12 @@ class Options:
     fleet: FleetTable
     console: Console
     tiers: tuple[Tier, ...] = ()
+    budget: Plan = NO_BUDGET
 
 
-def open_fleet(table: FleetTable, tiers: tuple[Tier, ...] = ()) -> AbstractAsyncContextManager[Local | Cluster]:
+def open_fleet(
+    table: FleetTable, tiers: tuple[Tier, ...] = (), budget: Plan = NO_BUDGET
+) -> AbstractAsyncContextManager[Local | Cluster]:
     """The fleet that a file asks for, not yet begun."""
     if table.kind == "local":
         return Local(
@@ -47,6 +52,8 @@ def open_fleet(table: FleetTable, tiers: tuple[Tier, ...] = ()) -> AbstractAsync
             durability=table.durability,
             embedder=table.embedder,
             tiers=tiers,
+            endpoints=budget.endpoints,
+            budget=budget.settings,
             frames=table.frames,
             frames_policy=table.frames_policy,
             idle_s=table.idle_s,
@@ -59,6 +66,8 @@ def open_fleet(table: FleetTable, tiers: tuple[Tier, ...] = ()) -> AbstractAsync
         durability=table.durability,
         embedder=table.embedder,
         tiers=tiers,
+        endpoints=budget.endpoints,
+        budget=budget.settings,
         frames=table.frames,
         frames_policy=table.frames_policy,
         idle_s=table.idle_s,
@@ -75,8 +84,9 @@ async def run_world(world: World, template: Mapping[str, Any], options: Options)
     stop.listen()
     try:
         agents = world.agents(template)
-        await check_agent(agents[0])  # they are made alike; the fleet looks at every one before it makes any
-        async with open_fleet(options.fleet, options.tiers) as fleet:
+        # They are made alike; the fleet looks at every one before it makes any.
+        await check_agent(agents[0], options.budget)
+        async with open_fleet(options.fleet, options.tiers, options.budget) as fleet:
             stop.listen()  # Ray puts handlers of its own in place when it begins
             with RunProgress(options.console) as progress:
                 refs = await fleet.spawn_many(agents)
