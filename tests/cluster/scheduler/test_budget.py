@@ -81,8 +81,8 @@ class Simulation:
 
     def _tick(self, host: SimulatedHost) -> None:
         now_ms = self.now_ms
-        for due_ms, number, end in [each for each in host.ends if each[0] <= now_ms]:
-            host.ends.remove((due_ms, number, end))
+        for ended_ms, number, end in [each for each in host.ends if each[0] <= now_ms]:
+            host.ends.remove((ended_ms, number, end))
             host.core.end(now_ms, number, end)
         for arrival in [each for each in host.in_flight if each[0] <= now_ms]:
             host.in_flight.remove(arrival)

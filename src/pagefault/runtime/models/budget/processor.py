@@ -163,13 +163,13 @@ def budgeted(plan: Plan, gate: Gate, make: MakeProcessor) -> MakeProcessor:
                 return make(settings)
             served = ", ".join(pattern for endpoint in plan.endpoints for pattern in endpoint.models)
             raise ConfigError("model.name", settings.name, f"a model that an endpoint serves: {served}")
-        processors = {each.name: make(_settings_at(settings, each)) for each in serving}
+        processors = {each.name: make(settings_at(settings, each)) for each in serving}
         return BudgetedProcessor(settings.name, gate, processors, _retry_policy(settings))
 
     return maker
 
 
-def _settings_at(settings: ModelSettings, endpoint: Endpoint) -> ModelSettings:
+def settings_at(settings: ModelSettings, endpoint: Endpoint) -> ModelSettings:
     """A model's settings at one endpoint; attempts are ours."""
     options = dict(settings.options)
     if not settings.name.startswith("openai:"):
