@@ -28,6 +28,7 @@ from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.graph import END, START, MessagesState, StateGraph
 
 from benchmarks._report import Options, read_options, report
+from pagefault.runtime.host.collector import tune_collector
 from pagefault.runtime.host.config import Agent
 from pagefault.runtime.host.local import Local
 from pagefault.runtime.models.scripted import Reply, mind, say
@@ -106,7 +107,8 @@ def langgraph_step(folder: Path, chance: random.Random) -> Callable[[str], None]
 
 
 async def measure(options: Options) -> dict[str, Any]:
-    """Both sides, a round of ours and a step of theirs in turns."""
+    """Both sides, a round of ours and a step of theirs in turns, in a process tuned as those of hosts are."""
+    tune_collector()
     chance = random.Random(options.seed)
     numbers = itertools.count()
     rounds = 60 if options.quick else 300

@@ -18,6 +18,7 @@ from pagefault.cluster.wire import pack, pack_error, unpack
 from pagefault.runtime.errors import InternalError, Overloaded
 from pagefault.runtime.functions.registry import Registry
 from pagefault.runtime.host.clock import SystemClock
+from pagefault.runtime.host.collector import tune_collector
 from pagefault.runtime.host.host import Host
 from pagefault.runtime.host.listeners import Stream
 from pagefault.runtime.host.records import Receipt
@@ -50,6 +51,7 @@ class HostActor:
     def _open(self) -> Host:
         if self._host is None:  # made on the actor's own loop, by its first call
             self._loop = asyncio.get_running_loop()
+            tune_collector()
             registry = Registry()
             for function in self._code.functions:
                 registry.add(function)

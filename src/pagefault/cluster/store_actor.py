@@ -7,6 +7,7 @@ from typing import Any
 from pagefault.cluster import _ray
 from pagefault.cluster.settings import FleetSettings
 from pagefault.cluster.wire import pack, pack_error, unpack
+from pagefault.runtime.host.collector import tune_collector
 from pagefault.runtime.host.thread_stores import ThreadStores
 from pagefault.runtime.values import AgentId, PageId
 
@@ -18,6 +19,7 @@ class StoreActor:
         self._stores = ThreadStores.open(
             settings.path, shard=shard, durability=settings.durability, embedder=settings.embedder
         )
+        tune_collector()
 
     @_ray.control
     async def ready(self) -> bool:

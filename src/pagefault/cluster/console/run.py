@@ -17,6 +17,7 @@ from pagefault.cluster.console.plan import FleetTable
 from pagefault.cluster.console.show import RunProgress, say
 from pagefault.cluster.worlds.contract import Report, World, with_tiers
 from pagefault.policies.tiers import Tier
+from pagefault.runtime.host.collector import tune_collector
 from pagefault.runtime.host.local import Local
 from pagefault.runtime.models.budget.settings import Plan
 
@@ -80,6 +81,7 @@ async def run_world(world: World, template: Mapping[str, Any], options: Options)
     Ctrl-C (and ``SIGTERM``) stops the run, saves every agent, and says how to go on; then :class:`Stopped` is
     raised.  Raises what :func:`~pagefault.cluster.console.check.check_agent` and the fleet raise.
     """
+    tune_collector()
     stop = _Stop(options)
     stop.listen()
     try:
