@@ -60,6 +60,8 @@ class HostActor:
             clock = SystemClock()
             router = ClusterRouter(self._settings, clock, self._name)
             workshop = Workshop(registry, BpeTokenCounter(), self._processor_maker())
+            if self._leases is not None:
+                workshop.hurry = self._leases.gate.promote
             self._host = Host(
                 RemoteStores(self._settings),
                 workshop,

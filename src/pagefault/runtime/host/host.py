@@ -186,6 +186,7 @@ class Host:
         self.residency.used(agent)
         future = self.listeners.receipt(agent, interrupt.id)
         self.feed(frame, ev.InterruptArrived(self.clock.now_ms(), interrupt))
+        self.workshop.hurry(agent, interrupt.priority)
         return await future
 
     def feed(self, frame: Frame, event: ev.Event) -> None:

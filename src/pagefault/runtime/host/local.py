@@ -33,11 +33,9 @@ from pagefault.runtime.host.records import Answer, Inspection, Step
 from pagefault.runtime.host.residency import FrameSettings
 from pagefault.runtime.host.thread_stores import ThreadStores
 from pagefault.runtime.host.workshop import Workshop
-from pagefault.runtime.kernel.settings import ModelSettings
 from pagefault.runtime.models.budget.gate import local_gate
 from pagefault.runtime.models.budget.processor import budgeted
 from pagefault.runtime.models.budget.settings import BudgetSettings, Endpoint, budget_plan
-from pagefault.runtime.models.protocols import Processor
 from pagefault.runtime.models.registry import make_processor
 from pagefault.runtime.models.tokens import BpeTokenCounter
 from pagefault.runtime.values import AgentId, Interrupt, InterruptId
@@ -119,16 +117,15 @@ class Local:
             self._forget()
             raise
         self._router = LocalRouter()
-        workshop = Workshop(self._registry, BpeTokenCounter(), self._processor_maker())
+        gate = local_gate(self._budget)
+        maker = budgeted(self._budget, gate, make_processor) if self._budget else make_processor
+        workshop = Workshop(self._registry, BpeTokenCounter(), maker)
+        if self._budget:
+            workshop.hurry = gate.promote
         self._host = Host(self._stores, workshop, self._router, self._clock, tiers=self._tiers, frames=self._frames)
         self._router.serve(self._host)
         self._host.watch()
         return self
-
-    def _processor_maker(self) -> Callable[[ModelSettings], Processor]:
-        if not self._budget:
-            return make_processor
-        return budgeted(self._budget, local_gate(self._budget), make_processor)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

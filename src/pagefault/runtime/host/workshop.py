@@ -19,6 +19,7 @@ from pagefault.runtime.kernel.functions import TokenCounter
 from pagefault.runtime.kernel.settings import AgentDefinition, ModelSettings
 from pagefault.runtime.models.protocols import Processor
 from pagefault.runtime.store.protocols import Activation
+from pagefault.runtime.values import AgentId, Priority
 
 MakeProcessor = Callable[[ModelSettings], Processor]
 
@@ -34,6 +35,10 @@ class Revived:
     redo: list[tuple[int, AnyEffect]]
 
 
+def _nobody_waits(agent: AgentId, priority: Priority) -> None:
+    """Where there is no budget, no call waits for its turn."""
+
+
 class Workshop:
     """Shared parts, and how to put an agent together from them."""
 
@@ -41,6 +46,8 @@ class Workshop:
         self.registry = registry
         self.counter = counter
         self._make_processor = make_processor
+        self.hurry: Callable[[AgentId, Priority], None] = _nobody_waits
+        """Told of every interrupt: calls of its agent that wait for their turn take its priority if it is higher."""
         self._processors: dict[ModelSettings, Processor] = {}
 
     def processor(self, settings: ModelSettings) -> Processor:

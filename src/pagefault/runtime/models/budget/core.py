@@ -171,14 +171,17 @@ class BudgetCore:
             if not asks:
                 del self.unknown[agent]
 
-    def promote(self, agent: str, priority: Priority) -> None:
-        """Something more urgent waits for this agent's calls: they take its priority."""
+    def promote(self, agent: str, priority: Priority) -> bool:
+        """Something more urgent waits for this agent's calls: they take its priority.  Whether that changed any."""
+        changed = False
         for number in self._of_agent.get(agent, ()):
             waiting = self.waiting[number]
             if waiting.ask.priority > priority:
                 waiting.ask = replace(waiting.ask, priority=priority)
                 waiting.tag = self._fairness.tag(priority, agent, waiting.ask.tokens)
                 waiting.lane.push(priority, waiting.tag, number)
+                changed = True
+        return changed
 
     def end(self, now_ms: float, number: int, end: End) -> None:
         """A granted call is over; poll afterwards."""

@@ -89,8 +89,8 @@ class Gate:
 
     def promote(self, agent: str, priority: Priority) -> None:
         """Something of this priority waits for an agent: its calls that wait take that priority."""
-        self.core.promote(agent, priority)
-        self.pump()
+        if self.core.promote(agent, priority):
+            self.pump()
 
     def pump(self) -> None:
         """Let go whoever may go, and look again when that may change."""
