@@ -26,8 +26,18 @@ from pagefault.runtime.models.budget.processor import budgeted
 from pagefault.runtime.models.budget.settings import budget_plan
 from pagefault.runtime.models.protocols import Processor
 from pagefault.runtime.models.registry import make_processor
+from pagefault.runtime.models.scripted import Reply, mind, say
 from pagefault.runtime.testing.fake_openai import Answer, Call, FakeOpenAI, Hang, Status, busy
-from pagefault.runtime.values import AgentId, FunctionSchema, Message, ModelRequest, Priority
+from pagefault.runtime.values import (
+    AgentId,
+    FunctionSchema,
+    Interrupt,
+    InterruptId,
+    InterruptKind,
+    Message,
+    ModelRequest,
+    Priority,
+)
 
 MODEL = "openai:any"
 
@@ -274,3 +284,33 @@ async def test_a_fleet_pays_from_one_budget_and_its_chains_end_with_it() -> None
                 results = await asyncio.gather(*(fleet.answer(ref.id, "hello") for ref in refs))
             failed = next(result for result in results if result.outcome == "budget")
             assert "budget.tokens_max = 30000" in failed.message
+
+
+async def test_a_user_does_not_wait_behind_the_background_of_the_same_agent() -> None:
+    order: list[str] = []
+    go_on = asyncio.Event()
+
+    async def slow(asked: ModelRequest) -> Reply:
+        order.append(f"{asked.agent} {asked.priority.name.lower()}")
+        await go_on.wait()
+        return say("done")
+
+    mind("budget-slow")(slow)
+    endpoints = [{"name": "one", "models": ["scripted:budget-slow"], "concurrency": 1}]
+    async with Local(embedder="hash", endpoints=endpoints) as fleet:
+        await fleet.spawn_many([Agent(name, model="scripted:budget-slow") for name in "abc"])
+
+        def message(agent: str) -> Interrupt:
+            name = InterruptId(f"{agent}-background")
+            return Interrupt(name, InterruptKind.MESSAGE, Priority.BACKGROUND, "batch", "go on")
+
+        for agent in "abc":
+            await fleet.send(agent, message(agent))
+            await until(lambda: len(order) == 1)
+        answer = asyncio.create_task(fleet.ask("c", "hello"))
+        await until(lambda: len(fleet.host.frames[AgentId("c")].state.mailbox) == 1)
+        go_on.set()
+        assert await answer == "done"
+        await fleet.idle()
+    assert order[:2] == ["a background", "c background"], "b came before, but nobody waits for b"
+    assert sorted(order[2:]) == ["b background", "c user"]
