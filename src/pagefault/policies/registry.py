@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar
 
@@ -194,9 +195,13 @@ def _load(kind: str, shipped: Mapping[str, object], name: str) -> Callable[..., 
     return factory  # type: ignore[no-any-return]  # callable() is all that can be known before calling it
 
 
+_signature = lru_cache(256)(inspect.signature)
+"""Agents are made by the thousand from few factories."""
+
+
 def _check_names(field: str, factory: Callable[..., object], given: Mapping[str, Any]) -> None:
     """Refuse parameters that the factory has no place for, and the lack of those that it must have."""
-    accepted = inspect.signature(factory).parameters.values()
+    accepted = _signature(factory).parameters.values()
     if not any(each.kind is each.VAR_KEYWORD for each in accepted):
         names = [each.name for each in accepted if each.kind in (each.KEYWORD_ONLY, each.POSITIONAL_OR_KEYWORD)]
         for name in given:

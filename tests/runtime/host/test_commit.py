@@ -16,7 +16,7 @@ from pagefault.runtime.host import commit
 from pagefault.runtime.host.config import Agent
 from pagefault.runtime.host.records import CODEC, UNSENT
 from pagefault.runtime.kernel import effects as fx
-from pagefault.runtime.kernel.pages import Entry
+from pagefault.runtime.kernel.pages import from_row
 from pagefault.runtime.models.scripted import Reply, call, nothing, say
 from pagefault.runtime.models.view import View
 from pagefault.runtime.store.protocols import Append
@@ -386,8 +386,8 @@ async def test_a_snapshot_stands_for_what_is_archived_and_committed_and_for_noth
         for item in group:
             if item.snapshot is not None:
                 order.append("snapshot")
-                entries = cast("dict[str, list[Entry]]", CODEC.decode(item.snapshot))["entries"]
-                stored = {(ADA, shown.page.id) for shown in entries if shown.stored}
+                rows = cast("dict[str, list[object]]", CODEC.decode(item.snapshot))["entries"]
+                stored = {(ADA, shown.page.id) for shown in map(from_row, rows) if shown.stored}
                 assert stored
                 missing.append(len(stored - stores.pages.keys()))
                 uncommitted.append(len(fleet.host.frames[ADA]._records))

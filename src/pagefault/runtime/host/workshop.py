@@ -6,7 +6,7 @@ A workshop holds what agents of one process share: the token counter, function t
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pagefault.policies.contract import EvictionPolicy, PolicyError
 from pagefault.policies.registry import UnknownPolicy, make_fetch, make_policy, make_scorer, make_write_back
@@ -21,6 +21,7 @@ from pagefault.runtime.models.protocols import Processor
 from pagefault.runtime.store.protocols import Activation
 from pagefault.runtime.values import AgentId, Priority
 
+DEFINITIONS_MAX = 4096
 MakeProcessor = Callable[[ModelSettings], Processor]
 
 
@@ -49,6 +50,7 @@ class Workshop:
         self.hurry: Callable[[AgentId, Priority], None] = _nobody_waits
         """Told of every interrupt: calls of its agent that wait for their turn take its priority if it is higher."""
         self._processors: dict[ModelSettings, Processor] = {}
+        self._definitions: dict[bytes, AgentDefinition] = {}
 
     def processor(self, settings: ModelSettings) -> Processor:
         """The processor of these settings, shared by all agents that have them."""
@@ -101,7 +103,7 @@ class Workshop:
 
         Raises :class:`~pagefault.runtime.errors.StoreCorrupt`.
         """
-        definition = decode_definition(activation.agent, activation.definition)
+        definition = self._definition(activation.agent, activation.definition)
         functions = self.functions(definition)
         state = self.make(definition, functions)
         redo: list[tuple[int, AnyEffect]] = []
@@ -118,6 +120,15 @@ class Workshop:
             effects = state.handle(decode_event(activation.agent, record))
             redo += [(seq, effect) for effect in effects if isinstance(effect, StorePages | ForgetPages | Send)]
         return Revived(state, functions, activation.next_seq, redo)
+
+    def _definition(self, agent: AgentId, data: bytes) -> AgentDefinition:
+        """The agent's definition; those of agents made alike share everything but the id."""
+        shared = self._definitions.get(data)
+        if shared is None:
+            if len(self._definitions) >= DEFINITIONS_MAX:
+                self._definitions.clear()
+            shared = self._definitions[data] = decode_definition(agent, data)
+        return replace(shared, id=agent)
 
     async def close(self) -> None:
         for processor in self._processors.values():

@@ -17,7 +17,7 @@ from pagefault.runtime.kernel.events import Event
 from pagefault.runtime.kernel.functions import Block, FunctionTable, TokenCounter
 from pagefault.runtime.kernel.guard import GuardedEviction
 from pagefault.runtime.kernel.handlers import subject
-from pagefault.runtime.kernel.pages import Entry
+from pagefault.runtime.kernel.pages import Entry, from_row, row
 from pagefault.runtime.kernel.phases import TABLE
 from pagefault.runtime.kernel.settings import AgentDefinition, validate
 from pagefault.runtime.kernel.state import AgentData, Chain, FlushJob, Outstanding, Phase, Statistics, Timer
@@ -137,7 +137,7 @@ class AgentState(AgentData):
             "evicted": list(self.evicted),
             "rating": list(self.rating),
             "mailbox": self.mailbox.dump(),
-            "entries": list(self.context.entries.values()),
+            "entries": [row(shown) for shown in self.context.entries.values()],
             "blocks": [[block.label, block.text] for block in self.context.blocks.values()],
             "summary": [self.context.summary, self.context.summary_pages],
             "correction_permille": self.context.correction_permille,
@@ -175,9 +175,9 @@ class AgentState(AgentData):
         self.evicted = OrderedDict.fromkeys(PageId(key) for key in state["evicted"])
         self.rating = dict.fromkeys(PageId(key) for key in state.get("rating", ()))
         self.mailbox.load(state["mailbox"])
-        self.context.queue.load(state["entries"])
+        self.context.queue.load(from_row(each) for each in state["entries"])
         for label, text in state["blocks"]:
-            if label in self.context.blocks:
+            if label in self.context.blocks and self.context.blocks[label].text != text:
                 self.context.set_block(label, text)
         self.context.set_summary(*state["summary"])
         self.context.correction_permille = int(state["correction_permille"])

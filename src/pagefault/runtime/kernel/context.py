@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from pagefault.runtime.errors import ContextTooSmall
 from pagefault.runtime.kernel.functions import Block, FunctionTable, TokenCounter
 from pagefault.runtime.kernel.pages import Entry, cost
 from pagefault.runtime.kernel.queue import Queue
 from pagefault.runtime.kernel.settings import AgentDefinition
-from pagefault.runtime.values import Fidelity, Message, PageId
+from pagefault.runtime.values import Fidelity, FunctionSchema, Message, PageId
 
 REPLY_PRIMING_TOKENS = 3
 """Every request ends with the opening of the assistant's turn."""
@@ -26,6 +27,8 @@ HIT_TOKENS_MIN = 24
 """A search result is never cut shorter: fewer are shown instead."""
 CORRECTION_FLOOR = 700
 CORRECTION_CEILING = 3000
+SHARED_MAX = 1024
+"""System messages and sets of schemas that are kept for agents to come which are made alike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +59,7 @@ class Context:
     def __init__(self, definition: AgentDefinition, counter: TokenCounter, functions: FunctionTable) -> None:
         self._definition = definition
         self._counter = counter
-        self._schema_tokens = REPLY_PRIMING_TOKENS + sum(
-            SCHEMA_OVERHEAD_TOKENS
-            + counter.count(schema.name)
-            + counter.count(schema.description)
-            + counter.count(schema.parameters)
-            for schema in functions.schemas()
-        )
+        self._schema_tokens = REPLY_PRIMING_TOKENS + _schemas_cost(counter, functions.schemas())
         self.blocks: dict[str, Block] = {block.label: block for block in definition.blocks}
         self.queue = Queue(counter)
         self.summary = ""
@@ -108,8 +105,8 @@ class Context:
 
     def rebuild_head(self) -> None:
         """Render the system message; after a change of blocks."""
-        self._head = Message("system", _head_text(self._definition.system, self.blocks))
-        self._fixed_tokens = cost(self._counter, self._head) + self._schema_tokens
+        self._head, head_tokens = _head(self._counter, _head_text(self._definition.system, self.blocks))
+        self._fixed_tokens = head_tokens + self._schema_tokens
 
     def fixed_tokens_with(self, label: str, text: str) -> int:
         """What the fixed part would cost if a block had this text."""
@@ -179,6 +176,24 @@ class Context:
         changed = renewed != self.correction_permille
         self.correction_permille = renewed
         return changed
+
+
+@lru_cache(SHARED_MAX)
+def _schemas_cost(counter: TokenCounter, schemas: tuple[FunctionSchema, ...]) -> int:
+    return sum(
+        SCHEMA_OVERHEAD_TOKENS
+        + counter.count(schema.name)
+        + counter.count(schema.description)
+        + counter.count(schema.parameters)
+        for schema in schemas
+    )
+
+
+@lru_cache(SHARED_MAX)
+def _head(counter: TokenCounter, text: str) -> tuple[Message, int]:
+    """The system message and its cost: one for all agents that have the same."""
+    message = Message("system", text)
+    return message, cost(counter, message)
 
 
 def _head_text(system: str, blocks: dict[str, Block]) -> str:

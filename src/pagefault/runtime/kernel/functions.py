@@ -30,6 +30,7 @@ class TokenCounter(Protocol):
 
     def count(self, text: str) -> int: ...
     def cut(self, text: str, tokens: int) -> tuple[str, str]: ...
+    def __hash__(self) -> int: ...  # what it has counted once is remembered under it
 
 
 @dataclass(frozen=True, slots=True)

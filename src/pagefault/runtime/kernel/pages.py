@@ -159,6 +159,29 @@ def facts(page: Page) -> PageFacts:
     )
 
 
+def row(shown: Entry) -> list[object]:
+    """An entry for a snapshot.  What can be rendered again is left out: it is half of what is written and read."""
+    is_plain = shown.page.fidelity is Fidelity.FULL and shown.message == render(shown.page, paged_in=shown.paged_in)
+    return [shown.page, None if is_plain else shown.message, shown.stored, shown.paged_in, shown.is_cut]
+
+
+def from_row(saved: object) -> Entry:
+    """The entry of a :func:`row`, or of an older snapshot, which has whole entries.
+
+    Raises ``TypeError`` or ``ValueError`` for what is neither.
+    """
+    if isinstance(saved, Entry):
+        return saved
+    if not isinstance(saved, list):
+        raise TypeError(f"an entry is saved as {type(saved).__name__}")
+    page, message, stored, paged_in, is_cut = saved
+    if not isinstance(page, Page) or not isinstance(message, Message | None):
+        raise TypeError("an entry is saved without its page or message")
+    if message is None:
+        message = render(page, paged_in=bool(paged_in))
+    return Entry(page, message, bool(stored), bool(paged_in), bool(is_cut))
+
+
 def said(call: FunctionCall) -> str:
     """A call as one line of a transcript."""
     return f"{call.name}({call.arguments})"

@@ -6,6 +6,7 @@ Made once a class from its type hints; :mod:`pagefault.runtime.store.codec` turn
 from __future__ import annotations
 
 import dataclasses
+import sys
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -16,6 +17,9 @@ __all__ = ["TAG_KEY", "Layout", "Mistyped", "Reader", "Writer", "layout_of"]
 
 TAG_KEY: Final = "~"
 """The key, among the names of fields, under which a map carries its class's tag."""
+
+NAME_CHARS_MAX: Final = 32
+"""Texts so short are names (ids, authors, roles) that recur: equal ones are kept once a process."""
 
 Writer = Callable[[Any], dict[str, Any]]
 """Makes the map that stands for one instance, its tag included, fields at their default left out."""
@@ -114,6 +118,8 @@ def _is_text(hint: Any) -> bool:
 
 
 def _exactly(cls: type) -> Reader:
+    if cls is str:
+        return _text
     name = cls.__name__
 
     def read(value: Any) -> Any:
@@ -122,6 +128,12 @@ def _exactly(cls: type) -> Reader:
         return value
 
     return read
+
+
+def _text(value: Any) -> str:
+    if type(value) is not str:
+        raise Mistyped("str")
+    return sys.intern(value) if len(value) <= NAME_CHARS_MAX else value
 
 
 def _number(value: Any) -> float:
