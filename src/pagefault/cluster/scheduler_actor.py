@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections import defaultdict
 from collections.abc import Coroutine
 from typing import Any
@@ -42,7 +43,7 @@ class SchedulerActor:
         self._tasks: set[asyncio.Task[None]] = set()
         self._started: set[str] = set()
         self._is_stopping = False
-        self._ledger = BudgetLedger(settings.budget)
+        self._ledger = BudgetLedger(settings.budget, os.urandom(4).hex())
         self._stores = RemoteStores(settings)
         self._clock = SystemClock()
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from pagefault.cluster.scheduler.budget import BudgetLedger
 from pagefault.cluster.wire import pack, unpack
-from pagefault.runtime.models.budget.core import Ask, BudgetCore, End, Grant, Refusal
+from pagefault.runtime.models.budget.calls import Ask, End, Grant, Refusal
+from pagefault.runtime.models.budget.core import BudgetCore
 from pagefault.runtime.models.budget.leased import LEASE_MS, LeaseBook, LeasedCapacity
 from pagefault.runtime.models.budget.meter import STAMP_MS, WINDOW_MS
 from pagefault.runtime.models.budget.settings import Plan, budget_plan
@@ -328,3 +329,27 @@ def test_a_host_with_nothing_to_do_says_nothing() -> None:
     simulation.run(20_000)
     assert simulation.exchanges == before
     assert [host.book.due_ms(simulation.now_ms) for host in simulation.hosts] == [None, None]
+
+
+def test_a_ledger_that_takes_the_place_of_another_hears_what_was_spent() -> None:
+    plan = plan_of(tokens_max=1_000, agent_tokens_max=500)
+    host = SimulatedHost("h", plan)
+
+    def talk(ledger: BudgetLedger, now_ms: float) -> None:
+        answer = ledger.exchange(now_ms, unpack(pack(host.book.message(now_ms))))
+        assert answer is not None
+        host.book.take(now_ms, answer)
+
+    first, second = BudgetLedger(plan, "first"), BudgetLedger(plan, "second")
+    host.ask(0, "a", Priority.USER)
+    for now_ms in (0, 20):  # what the agent has spent is asked for, and then its call
+        talk(first, now_ms)
+    (granted,) = host.core.poll(20)
+    host.core.end(30, granted.number, End("answered", 50, 20))
+    talk(first, 300)
+    assert first.run.tokens == 70
+    for now_ms in (600, 900):
+        talk(second, now_ms)
+    assert second.run.tokens == 70
+    talk(second, 1_200)
+    assert second.run.tokens == 70, "and hears it once"

@@ -15,7 +15,7 @@ from pagefault.cluster.scheduler.budget_leases import LeasedGate
 from pagefault.cluster.wire import pack, unpack
 from pagefault.runtime.errors import BudgetExceeded, Overloaded
 from pagefault.runtime.host.config import Agent
-from pagefault.runtime.models.budget.core import End
+from pagefault.runtime.models.budget.calls import End
 from pagefault.runtime.models.budget.gate import monotonic_ms
 from pagefault.runtime.models.budget.settings import Plan, budget_plan
 from pagefault.runtime.testing.fake_openai import Answer, Call, FakeOpenAI

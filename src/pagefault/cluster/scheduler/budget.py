@@ -69,10 +69,16 @@ class HostAccount:
 
 
 class BudgetLedger:
-    """All limits, and who has how much of them."""
+    """All limits, and who has how much of them.
 
-    def __init__(self, plan: Plan) -> None:
+    ``name`` tells one ledger from the one that takes its place when it was lost.  The new one hears from hosts what
+    the run has spent; the last minute it does not know, so that servers may see a burst more than the limit
+    once, and say so with 429.
+    """
+
+    def __init__(self, plan: Plan, name: str = "ledger") -> None:
         self.plan = plan
+        self.name = name
         self.limits = [Limits(endpoint) for endpoint in plan.endpoints]
         self.hosts: dict[str, HostAccount] = {}
         self.run = Amount()
@@ -136,7 +142,9 @@ class BudgetLedger:
 
     def _settle_spend(self, account: HostAccount, message: Mapping[str, Any], *, is_known: bool) -> None:
         tokens, money = message["spent"]
-        if is_known:
+        if message["ledger"] not in ("", self.name):  # of the ledger before this one
+            self.run.add(tokens, money)
+        elif is_known:
             self.run.add(tokens - account.spent.tokens, money - account.spent.money)
         account.spent = Amount(tokens, money)
         self.allowed.add(-account.allowed.tokens, -account.allowed.money)
@@ -246,6 +254,7 @@ class BudgetLedger:
             agents.append([agent, known.tokens, known.money])
         return {
             "number": account.number,
+            "ledger": self.name,
             "endpoints": [
                 [lent.requests, lent.tokens, lent.slots, max(0.0, limits.paused_until_ms - now_ms)]
                 for lent, limits in zip(given.lent, self.limits, strict=True)

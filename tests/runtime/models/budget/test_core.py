@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from pagefault.runtime.models.budget.core import AFFINITY_WAIT_MS, Ask, BudgetCore, End, Grant, Refusal
+from pagefault.runtime.models.budget.calls import Ask, End, Grant, Refusal
+from pagefault.runtime.models.budget.core import AFFINITY_WAIT_MS, BudgetCore
 from pagefault.runtime.models.budget.limits import Limits
 from pagefault.runtime.models.budget.meter import STAMP_MS, WINDOW_MS
 from pagefault.runtime.models.budget.settings import budget_plan

@@ -50,7 +50,7 @@ def servers() -> Iterator[tuple[FakeOpenAI, FakeOpenAI]]:
 
 async def until(condition: Callable[[], bool]) -> None:
     """The server lives in another thread: there is no event of this loop to wait for."""
-    while not condition():  # noqa: ASYNC110
+    while not condition():  # noqa: ASYNC110  as said
         await asyncio.sleep(0.002)
 
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from pagefault.runtime.models.budget.affinity import ranked
+from pagefault.runtime.models.budget.calls import Ask, Counts, End, Grant, Refusal, UnderWay, Waiting
 from pagefault.runtime.models.budget.health import Health
-from pagefault.runtime.models.budget.limits import Capacity, Stamp
+from pagefault.runtime.models.budget.limits import Capacity
 from pagefault.runtime.models.budget.queue import Fairness, Lane, Turns
 from pagefault.runtime.models.budget.settings import Endpoint, Plan
 from pagefault.runtime.models.budget.spend import Spend, Verdict
@@ -26,93 +27,6 @@ AFFINITY_SLACK_TOKENS = 100_000.0
 """An endpoint takes its own calls before those of others, unless the others have fallen so far behind."""
 RETRY_AFTER_MS_MAX = 60_000
 LOOK_AGAIN_MS = 250.0
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """A call that wants to go out.  ``reply_tokens`` is the most that the answer may have; ``prefix`` a
-    fingerprint of the prompt's beginning; ``only`` the one endpoint that will do, if there is one."""
-
-    number: int
-    agent: str
-    model: str
-    priority: Priority
-    prompt_tokens: int
-    reply_tokens: int
-    prefix: bytes = b""
-    only: str = ""
-
-    @property
-    def tokens(self) -> int:
-        return self.prompt_tokens + self.reply_tokens
-
-
-@dataclass(frozen=True, slots=True)
-class Grant:
-    """A call may go to this endpoint, now; its end must be told."""
-
-    number: int
-    endpoint: str
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """A call may not go.  ``kind``: ``full`` and ``late`` (try again after ``retry_after_ms``), ``down``,
-    ``spent`` and ``large`` (never)."""
-
-    number: int
-    kind: str
-    message: str
-    retry_after_ms: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class End:
-    """How a granted call ended.
-
-    ``kind``: ``answered``; ``busy`` (429, ``retry_after_ms`` if it said); ``down`` (not reached, timed out, 5xx,
-    or unusable for this account: with a long ``retry_after_ms``); ``failed`` (the endpoint is up, the call was
-    of no use); ``broken`` (stopped from here); ``unsent``.  Tokens are what it cost.
-    """
-
-    kind: str
-    prompt_tokens: int = 0
-    reply_tokens: int = 0
-    retry_after_ms: int = 0
-
-
-@dataclass(slots=True)
-class Waiting:
-    """A call in the queue."""
-
-    ask: Ask
-    lane: Lane
-    tag: float
-    since_ms: float
-    until_ms: float
-
-
-@dataclass(slots=True)
-class UnderWay:
-    """A call that was granted, and what was taken for it."""
-
-    ask: Ask
-    endpoint: Endpoint
-    stamp: Stamp
-    money: float
-
-
-@dataclass(slots=True)
-class Counts:
-    """What happened so far; all only grow."""
-
-    asked: int = 0
-    granted: int = 0
-    answered: int = 0
-    busy: int = 0
-    down: int = 0
-    refused: int = 0
-    moved: int = 0
 
 
 class BudgetCore:
@@ -260,9 +174,19 @@ class BudgetCore:
         ordered = heapq.nsmallest(number_max, self.waiting.values(), key=lambda each: (each.ask.priority, each.tag))
         yield from ordered
 
-    def is_busy(self, agent: str) -> bool:
-        """Whether a call of this agent waits or is under way."""
-        return agent in self._of_agent or any(call.ask.agent == agent for call in self.under_way.values())
+    def busy_agents(self) -> set[str]:
+        """The agents with a call that waits or is under way."""
+        return {*self._of_agent, *self.unknown, *(call.ask.agent for call in self.under_way.values())}
+
+    def most_urgent(self) -> Priority:
+        """The highest priority that waits."""
+        waiting = (
+            priority
+            for lane in self._lanes.values()
+            for priority in list(lane.heaps)
+            if self._head(lane, priority) is not None
+        )
+        return min(waiting, default=Priority.BACKGROUND)
 
     def spill(self, now_ms: float, waiting: Waiting) -> tuple[str, ...]:
         """The endpoints that a call that waits may go to now, the best first."""

@@ -11,7 +11,8 @@ import structlog
 
 from pagefault.runtime.errors import BudgetExceeded, ModelBusy, ModelError, ModelRefused, ModelUnavailable
 from pagefault.runtime.models.budget.affinity import prefix_of
-from pagefault.runtime.models.budget.core import Ask, BudgetCore, End, Grant, Refusal
+from pagefault.runtime.models.budget.calls import Ask, End, Grant, Refusal
+from pagefault.runtime.models.budget.core import BudgetCore
 from pagefault.runtime.models.budget.limits import Limits
 from pagefault.runtime.models.budget.settings import Plan
 from pagefault.runtime.models.budget.spend import Spend

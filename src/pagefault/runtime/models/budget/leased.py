@@ -148,6 +148,7 @@ class LeaseBook:
     hint_ms: float = HURRY_MS
     told_priority: Priority = Priority.BACKGROUND
     said: dict[str, Any] | None = None
+    ledger: str = ""
     stock: bool = False
     paces: dict[str, _Pace] = field(default_factory=dict)
     told_agents: dict[str, Amount] = field(default_factory=dict)
@@ -165,8 +166,7 @@ class LeaseBook:
         if self.said is not None or self.core.unknown or any(each.busy_ms for each in self.capacities):
             return soonest_ms
         if self.core.waiting:
-            most_urgent = min(each.ask.priority for each in self.core.waiting.values())
-            hint_ms = self.hint_ms if most_urgent >= self.told_priority else HURRY_MS
+            hint_ms = self.hint_ms if self.core.most_urgent() >= self.told_priority else HURRY_MS
             return max(now_ms, self.answered_ms + hint_ms)
         holds = self.stock or any(each.slots or each.spent_requests or each.corrections for each in self.capacities)
         return max(now_ms, self.answered_ms + EXCHANGE_MS) if holds else None
@@ -192,6 +192,7 @@ class LeaseBook:
         return {
             "host": self.host,
             "number": self.number,
+            "ledger": self.ledger,
             "endpoints": [[*each.account(self.number), *stock] for each, stock in zip(capacities, stocks, strict=True)],
             "waiting": [
                 [
@@ -221,12 +222,13 @@ class LeaseBook:
         told: list[list[Any]] = []
         if not self.core.spend.settings.limits_agents:
             return told
+        busy = self.core.busy_agents()
         for agent, account in list(self.core.spend.agents.items()):
             before = self.told_agents.get(agent, Amount())
             if account != before:
                 told.append([agent, account.tokens - before.tokens, account.money - before.money])
                 self.told_agents[agent] = Amount(account.tokens, account.money)
-            elif not self.core.is_busy(agent):
+            elif agent not in busy:
                 del self.core.spend.agents[agent]
                 self.told_agents.pop(agent, None)
         return told
@@ -237,6 +239,9 @@ class LeaseBook:
             return
         self.said = None
         self.answered_ms = now_ms
+        if answer["ledger"] != self.ledger:  # it was started anew: what it has not been told by name it does not know
+            self.ledger = answer["ledger"]
+            self.told_agents.clear()
         self.hint_ms = max(HURRY_MS, answer["hint_ms"])
         for capacity, lent in zip(self.capacities, answer["endpoints"], strict=True):
             capacity.lend(now_ms, self.begun_ms, lent)

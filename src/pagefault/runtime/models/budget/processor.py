@@ -17,7 +17,7 @@ from pagefault.runtime.errors import (
     ModelUnavailable,
 )
 from pagefault.runtime.kernel.settings import ModelSettings
-from pagefault.runtime.models.budget.core import End, Grant
+from pagefault.runtime.models.budget.calls import End, Grant
 from pagefault.runtime.models.budget.gate import Gate
 from pagefault.runtime.models.budget.settings import Endpoint, Plan
 from pagefault.runtime.models.protocols import Processor
@@ -57,7 +57,12 @@ class BudgetedProcessor:
         attempts = malformed = 0
         busy_ms = 0.0
         while True:
-            call = _Call(self._gate, request, self.name, await self._gate.enter(request, self.name))
+            try:
+                grant = await self._gate.enter(request, self.name)
+            except ModelError as error:
+                error.attempts = attempts
+                raise
+            call = _Call(self._gate, request, self.name, grant)
             begun_ms = self._gate.now_ms()
             try:
                 reply = await self._send(call)
@@ -112,6 +117,7 @@ class BudgetedProcessor:
         return End("failed", request.prompt_tokens if paid else 0, request.reply_tokens_max if paid else 0)
 
     async def close(self) -> None:
+        self._gate.close()
         for processor in self._processors.values():
             await processor.close()
 
