@@ -30,7 +30,11 @@ def files(folder: Path) -> set[Path]:
         ("context_tokens =", "context_token =", ["agent", "'context_token'", "did you mean context_tokens?"]),
         ("days =", "dayz =", ["village.toml.village", "'dayz'", "did you mean days?"]),
         ("seed =", "sede =", ["village.toml", "'sede'", "did you mean seed?"]),
-        ("seed = 1", "colour = 1", ["'colour'", "one of agent, agents, dialogues, fleet, seed, tier, village, world"]),
+        (
+            "seed = 1",
+            "colour = 1",
+            ["'colour'", "one of agent, agents, budget, dialogues, endpoint, fleet, seed, tier, village, world"],
+        ),
         ("context_tokens = 1536", 'context_tokens = "many"', ["agent.context_tokens", "'many'", "integer"]),
         ("days = 6", "days = 0", ["village.days", "found 0", "greater than or equal to 1"]),
         ('world = "village"', 'world = "vilage"', ["village.toml.world", "'vilage'", "'village' or 'dialogues'"]),
