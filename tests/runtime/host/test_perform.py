@@ -8,7 +8,7 @@ from pagefault.runtime.host.config import Agent
 from pagefault.runtime.host.local import Local
 from pagefault.runtime.models.scripted import Reply, call, mind, nothing, say
 from pagefault.runtime.models.view import View
-from pagefault.runtime.values import ModelReply, ModelRequest
+from pagefault.runtime.values import ModelReply, ModelRequest, PageId
 
 FILLER = "the weather was as it always is at this time of the year, and nobody minded"
 RATED: list[str] = []
@@ -35,7 +35,7 @@ async def test_pages_are_rated_once_and_stay_rated(tmp_path: Path) -> None:
         inspection = await fleet.agent("ada").inspect()
         why = {page.id: page.explanation for page in inspection.pages if page.kind == "message"}
     assert len(RATED) == 2
-    assert "importance 1.00" in why["p1"]
+    assert "importance 1.00" in why[PageId("p1")]
     assert all("importance 1.00" not in text for page_id, text in why.items() if page_id != "p1")
 
 
