@@ -11,6 +11,7 @@ from pagefault.cluster.worlds.dialogues import Dialogues
 from pagefault.cluster.worlds.village import Village
 from pagefault.runtime.errors import ConfigError
 from pagefault.runtime.host.fleet import checked_tiers
+from pagefault.runtime.models.budget.settings import budget_plan
 from tests.cluster.worlds.talk import write_talk
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
@@ -36,6 +37,18 @@ def test_tiers_are_tables_of_the_file(tmp_path: Path) -> None:
     file.write_text('world = "village"\n[[tier]]\nname = "host"\ncapacity_tokens = 500\ninclusive = true\n')
     host, archive = checked_tiers(read_plan(file).tier)
     assert (host.name, host.capacity_tokens, host.inclusive, archive.name) == ("host", 500, True, "archive")
+
+
+def test_endpoints_and_a_budget_are_tables_of_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "budget.toml"
+    file.write_text(
+        'world = "village"\n[[endpoint]]\nname = "main"\nmodels = ["gpt-*"]\nrequests_per_minute = 600\n'
+        '[[endpoint]]\nname = "spare"\nconcurrency = 4\n[budget]\nmoney_max = 5\n'
+    )
+    plan = read_plan(file)
+    budget = budget_plan(plan.endpoint, plan.budget)
+    assert [each.name for each in budget.serving("openai:gpt-5")] == ["main", "spare"]
+    assert (budget.endpoints[0].requests_per_minute, budget.settings.money_max) == (600, 5)
 
 
 def test_data_is_looked_for_beside_the_file(tmp_path: Path) -> None:
