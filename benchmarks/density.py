@@ -4,7 +4,7 @@ Ours: agents with a context of 8,000 tokens of text each, ready to step, in one 
 archive.  The contexts are filled first, by interrupts that are committed and archived like any others; then a
 fresh process opens the folder, and what is measured is what the residents add to it, journal, archive and
 allocator included: in a process that had filled them, they would live in what that left behind.  There every
-agent takes a step, so that the memory is that of agents which have lived.
+agent takes a step, so that the memory is that of agents which have lived, and rests for some seconds.
 
 Theirs: a Ray actor that keeps the same texts in a list, started and measured in the same run.  Memory is USS,
 what would be free if the process ended: shared libraries are counted nowhere, in their favour.
@@ -51,11 +51,15 @@ async def hold_all(folder: Path, seed: int) -> dict[str, float]:
         await fleet.idle()
         rested = unique_bytes()
         await step_all(fleet, names, chance)
+        busy = unique_bytes()
+        while not all(frame.is_relaxed for frame in fleet.host.frames.values()):  # noqa: ASYNC110 - it is time that passes
+            await asyncio.sleep(0.1)
         lived = unique_bytes()
         estimate = statistics.mean(frame.size_bytes for frame in fleet.host.frames.values())
     return {
         "bytes_per_agent": (lived - before) / len(names),
         "bytes_before_a_step": (rested - before) / len(names),
+        "bytes_just_after_a_step": (busy - before) / len(names),
         "estimated_bytes": estimate,
     }
 
@@ -91,6 +95,7 @@ def measure(options: Options) -> dict[str, Any]:
         "ratio": round(naive / ours["bytes_per_agent"], 1),
         "agents_per_gib": round(2**30 / ours["bytes_per_agent"]),
         "bytes_before_a_step": round(ours["bytes_before_a_step"]),
+        "bytes_just_after_a_step": round(ours["bytes_just_after_a_step"]),
         "estimated_bytes": round(ours["estimated_bytes"]),
         "tokens_p50": round(tokens),
     }
@@ -101,7 +106,16 @@ def main() -> None:
     options = read_options("density", "Memory of an agent with 8k tokens of context, beside one Ray actor an agent.")
     results = measure(options)
     rows = [
-        ("an agent", f"{results['bytes_per_agent']:,} B", f"{results['tokens_p50']:,} tokens each, after a step"),
+        (
+            "an agent",
+            f"{results['bytes_per_agent']:,} B",
+            f"{results['tokens_p50']:,} tokens each, some seconds after a step",
+        ),
+        (
+            "just after a step",
+            f"{results['bytes_just_after_a_step']:,} B",
+            "with the messages that the model was shown",
+        ),
         ("back from the journal", f"{results['bytes_before_a_step']:,} B", "the same, before its first step"),
         ("estimated", f"{results['estimated_bytes']:,} B", "by the host, to keep to frames_bytes"),
         ("a Ray actor", f"{results['naive_actor_bytes']:,} B", "with the same tokens in a list"),

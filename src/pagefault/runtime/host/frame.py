@@ -18,8 +18,8 @@ from pagefault.runtime.values import AgentId, CallId, InterruptId
 
 RESTING = frozenset({Phase.IDLE, Phase.AWAITING_REPLY, Phase.STOPPED})
 """Phases in which nothing goes on until an interrupt or a timer comes."""
-FRAME_BYTES = 40_000
-TOKEN_BYTES = 16
+FRAME_BYTES = 24_000
+TOKEN_BYTES = 9
 REMEMBERED_BYTES = 200
 """What an agent takes beside its context, and what each token there and each remembered interrupt adds."""
 
@@ -40,8 +40,10 @@ class Frame:
         "is_away",
         "is_committing",
         "is_ready",
+        "is_relaxed",
         "next_seq",
         "owner",
+        "seen_seq",
         "snapshot_seq",
         "state",
         "tasks",
@@ -62,9 +64,11 @@ class Frame:
         self.unsent: dict[InterruptId, Send] = {}  # durable here, not yet accepted where they go
         self.broken: Exception | None = None
         self.is_ready = False
+        self.is_relaxed = False
         self.is_away = False  # hibernated: a new activation has the agent, or will
         self.is_committing = False
         self.snapshot_seq = next_seq - 1
+        self.seen_seq = 0  # where the host found it when it last looked for those that rest
         self._durable_seq = next_seq - 1
         self._records: list[bytes] = []
         self._committed: asyncio.Event | None = None
@@ -121,6 +125,7 @@ class Frame:
 
     def handle(self, event: Event) -> list[AnyEffect]:
         """Let the kernel take an event; its record and gated effects wait for the commit."""
+        self.is_relaxed = False
         effects = self.state.handle(event)
         seq = self.next_seq + len(self._records)
         self._records.append(CODEC.encode(event))
@@ -128,6 +133,11 @@ class Frame:
             if effect.gated:
                 self.gated.append((seq, effect))
         return effects
+
+    def relax(self) -> None:
+        """The agent rests: what its context can make anew is not kept."""
+        self.state.context.queue.relax()
+        self.is_relaxed = True
 
     def take_append(self) -> tuple[Append, list[tuple[int, AnyEffect]]]:
         """What is to be committed now, and the effects to perform after it."""

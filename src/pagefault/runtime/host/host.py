@@ -17,6 +17,7 @@ from pagefault.runtime.host.commit import Committer
 from pagefault.runtime.host.frame import Frame
 from pagefault.runtime.host.inspection import inspect
 from pagefault.runtime.host.listeners import Listeners
+from pagefault.runtime.host.memory import give_back
 from pagefault.runtime.host.page_cache import PageCache
 from pagefault.runtime.host.pages_out import PageWriter
 from pagefault.runtime.host.perform import Performer
@@ -31,6 +32,10 @@ from pagefault.runtime.values import AgentId, Interrupt
 
 VISIT_S = 0.05
 """Time for whoever had an agent activated to speak to it."""
+RELAX_MS = 2_000
+"""Between two looks for agents that rest."""
+RELAXED_MANY = 32
+"""Agents that came to rest since the last look, so that it is worth the while to return memory to the system."""
 EVENTS_A_TURN = 64
 """Events handled before others on the loop get their turn."""
 
@@ -66,6 +71,7 @@ class Host:
         self.frames: dict[AgentId, Frame] = {}
         self._activating: dict[AgentId, asyncio.Task[Frame]] = {}
         self._ready: deque[Frame] = deque()
+        self._relaxing: asyncio.Task[None] | None = None
         self._pumping = False
         self._closed = False
         self._executor = FunctionExecutor()
@@ -126,6 +132,8 @@ class Host:
         frame = Frame(revived.state, revived.functions, activation.epoch, revived.next_seq)
         self.frames[agent] = frame
         self.residency.entered(frame)
+        if self._relaxing is None or self._relaxing.done():
+            self._relaxing = asyncio.get_running_loop().create_task(self._relax(), name="pagefault-relax")
         self.waking.awake(agent)
         for seq, effect in revived.redo:
             self._performer.perform(frame, seq, effect)
@@ -146,6 +154,20 @@ class Host:
                 frame.is_away = True
                 self._take_frame(frame, hibernated=True)
                 self.waking.asleep(frame.id, frame.timer_ms())
+
+    async def _relax(self) -> None:
+        """Who has rested since the last look keeps less: its next step makes anew what that drops."""
+        while self.frames:
+            await self.clock.sleep_until(self.clock.now_ms() + RELAX_MS)
+            relaxed = 0
+            for frame in self.frames.values():
+                if frame.seen_seq != frame.next_seq:
+                    frame.seen_seq = frame.next_seq
+                elif not frame.is_relaxed and frame.may_sleep:
+                    frame.relax()
+                    relaxed += 1
+            if relaxed >= RELAXED_MANY:
+                give_back()
 
     def _take_frame(self, frame: Frame, *, hibernated: bool = False) -> None:
         """This frame is not the agent's any more."""
@@ -283,6 +305,9 @@ class Host:
     async def close(self) -> None:
         """Save everything and stop: agents come back with the same context and mailbox."""
         self._closed = True
+        if self._relaxing is not None:
+            self._relaxing.cancel()
+            await asyncio.gather(self._relaxing, return_exceptions=True)
         await self.waking.close()
         await self.residency.close()
         await asyncio.gather(*self._activating.values(), return_exceptions=True)

@@ -8,7 +8,7 @@ plain messages that say what they are.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 
@@ -26,14 +26,21 @@ MISSING_RESULT = "(this result is no longer here)"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A page in the queue: the page, how it is shown, whether the archive has it, and whether what the
-    archive has is longer."""
+    """A page in the queue: the page, whether the archive has it, and whether what the archive has is longer.
+
+    ``message`` is how it is shown if that does not follow from the page.  Where it does it is not kept: at rest
+    an agent has each text once.
+    """
 
     page: Page
-    message: Message
+    message: Message | None
     stored: bool
     paged_in: bool = False
     is_cut: bool = False
+
+    def look(self) -> Message:
+        """The message that shows the page."""
+        return render(self.page, paged_in=self.paged_in) if self.message is None else self.message
 
 
 def stamp(at_ms: int) -> str:
@@ -96,7 +103,7 @@ def render_handle(page: Page) -> Message:
 def entry(counter: TokenCounter, page: Page, *, stored: bool, paged_in: bool = False) -> Entry:
     """Render a page and count it."""
     message = render(page, paged_in=paged_in)
-    return Entry(sized(page, cost(counter, message)), message, stored, paged_in)
+    return Entry(sized(page, cost(counter, message)), None, stored, paged_in)
 
 
 def sized(page: Page, tokens: int) -> Page:
@@ -160,9 +167,8 @@ def facts(page: Page) -> PageFacts:
 
 
 def row(shown: Entry) -> list[object]:
-    """An entry for a snapshot.  What can be rendered again is left out: it is half of what is written and read."""
-    is_plain = shown.page.fidelity is Fidelity.FULL and shown.message == render(shown.page, paged_in=shown.paged_in)
-    return [shown.page, None if is_plain else shown.message, shown.stored, shown.paged_in, shown.is_cut]
+    """An entry for a snapshot."""
+    return [shown.page, shown.message, shown.stored, shown.paged_in, shown.is_cut]
 
 
 def from_row(saved: object) -> Entry:
@@ -171,14 +177,13 @@ def from_row(saved: object) -> Entry:
     Raises ``TypeError`` or ``ValueError`` for what is neither.
     """
     if isinstance(saved, Entry):
-        return saved
+        is_plain = saved.page.fidelity is Fidelity.FULL and saved.message == replace(saved, message=None).look()
+        return replace(saved, message=None) if is_plain else saved
     if not isinstance(saved, list):
         raise TypeError(f"an entry is saved as {type(saved).__name__}")
     page, message, stored, paged_in, is_cut = saved
     if not isinstance(page, Page) or not isinstance(message, Message | None):
         raise TypeError("an entry is saved without its page or message")
-    if message is None:
-        message = render(page, paged_in=bool(paged_in))
     return Entry(page, message, bool(stored), bool(paged_in), bool(is_cut))
 
 

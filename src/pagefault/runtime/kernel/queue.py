@@ -37,7 +37,7 @@ class _Assembly:
         if page.kind is PageKind.RESULT and page.fidelity is Fidelity.FULL and not entry.paged_in:
             if page.answers in self._open_calls:
                 self._open_calls.remove(page.answers)
-                self.messages.append(entry.message)
+                self.messages.append(entry.look())
                 self.tokens += page.tokens
                 return
             self._close_calls()
@@ -46,10 +46,11 @@ class _Assembly:
             self.tokens += cost(self._counter, orphan)
             return
         self._close_calls()
-        self.messages.append(entry.message)
+        message = entry.look()
+        self.messages.append(message)
         self.tokens += page.tokens
-        if entry.message.calls:
-            self._open_calls = [call.id for call in entry.message.calls]
+        if message.calls:
+            self._open_calls = [call.id for call in message.calls]
 
     def _close_calls(self) -> None:
         if self._open_calls:
@@ -95,7 +96,7 @@ class Queue:
 
     def annotate(self, entry: Entry) -> None:
         """The same for one that is shown in the same way: what is assembled stays."""
-        assert self._entries[entry.page.id].message == entry.message, f"{entry.page.id} is shown otherwise"
+        assert self._entries[entry.page.id].look() == entry.look(), f"{entry.page.id} is shown otherwise"
         self._entries[entry.page.id] = entry
 
     def remove(self, page_id: PageId) -> None:
@@ -106,6 +107,11 @@ class Queue:
         """Take on the entries of a snapshot."""
         self._entries = {entry.page.id: entry for entry in entries}
         self._assembly = None
+
+    def relax(self) -> None:
+        """Nobody will look for a while: keep no messages, only the entries that they are made from."""
+        self._assembly = None
+        self._fresh = []
 
     def assemble(self) -> tuple[list[Message], int]:
         """The messages of the queue, and their cost."""

@@ -29,7 +29,7 @@ import msgpack
 from pagefault.runtime import values
 from pagefault.runtime.errors import InternalError, StoreCorrupt
 from pagefault.runtime.kernel import effects, events, functions
-from pagefault.runtime.store.layout import TAG_KEY, Mistyped, layout_of
+from pagefault.runtime.store.layout import TAG_KEY, Mistyped, layout_of, shared
 
 __all__ = ["TAGS", "VERSION", "Codec", "decode", "encode"]
 
@@ -251,7 +251,10 @@ def _check_plain(value: object) -> None:
 
 
 def _check_decoded(value: object) -> None:
-    """Refuse what no encoder wrote: too deep, keys that are bytes, msgpack's own timestamp type."""
+    """Refuse what no encoder wrote: too deep, keys that are bytes, msgpack's own timestamp type.
+
+    On the way, names in lists become one object where they are equal, as those in fields are.
+    """
     level: list[object] = [value]
     for _ in range(DEPTH_MAX):
         below: list[object] = []
@@ -261,6 +264,7 @@ def _check_decoded(value: object) -> None:
                     raise StoreCorrupt("stored map has a key that is not a string")
                 below.extend(item.values())
             elif type(item) is list:
+                item[:] = map(shared, item)
                 below.extend(item)
             elif type(item) is msgpack.Timestamp:
                 raise StoreCorrupt("stored value holds a msgpack timestamp; none is allowed")

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any, Final
 
-__all__ = ["TAG_KEY", "Layout", "Mistyped", "Reader", "Writer", "layout_of"]
+__all__ = ["TAG_KEY", "Layout", "Mistyped", "Reader", "Writer", "layout_of", "shared"]
 
 TAG_KEY: Final = "~"
 """The key, among the names of fields, under which a map carries its class's tag."""
@@ -134,6 +134,11 @@ def _text(value: Any) -> str:
     if type(value) is not str:
         raise Mistyped("str")
     return sys.intern(value) if len(value) <= NAME_CHARS_MAX else value
+
+
+def shared(value: Any) -> Any:
+    """The same value; of equal names the same object."""
+    return sys.intern(value) if type(value) is str and len(value) <= NAME_CHARS_MAX else value
 
 
 def _number(value: Any) -> float:
