@@ -320,6 +320,13 @@ class Cluster:
                     row[name] = row.get(name, 0) + count
         return totals
 
+    async def budget_statistics(self) -> dict[str, dict[str, float]]:
+        """What all hosts have sent and spent.  See :meth:`Local.budget_statistics`."""
+        if not self._budget:
+            return {}
+        found: dict[str, dict[str, float]] = await _ray.call(self._parts.scheduler, "budget_statistics")
+        return found
+
     async def idle(self) -> None:
         """Return when no agent has anything under way."""
         router = self._parts.router

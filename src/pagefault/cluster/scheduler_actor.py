@@ -57,6 +57,10 @@ class SchedulerActor:
         """A host's exchange with the ledger of the model budget; see :mod:`.scheduler.budget`."""
         return pack(self._ledger.exchange(monotonic_ms(), unpack(data)))
 
+    async def budget_statistics(self) -> dict[str, dict[str, float]]:
+        """What the fleet has sent to endpoints, and spent."""
+        return self._ledger.statistics(monotonic_ms())
+
     async def locate(self, agents: list[str]) -> list[str]:
         """The hosts of agents, in the order asked for.
 

@@ -22,7 +22,7 @@ from pagefault.runtime.models.budget.limits import Limits, Stamp
 from pagefault.runtime.models.budget.meter import WINDOW_MS
 from pagefault.runtime.models.budget.queue import Fairness, Turns
 from pagefault.runtime.models.budget.settings import Plan
-from pagefault.runtime.models.budget.spend import Amount
+from pagefault.runtime.models.budget.spend import Amount, run_statistics
 from pagefault.runtime.values import Priority
 
 HURRY_MS_PER_HOST = 10.0
@@ -114,6 +114,12 @@ class BudgetLedger:
             self._lend_stock(now_ms, account, given, message["endpoints"])
         account.answer = self._answer(now_ms, account, given, message)
         return account.answer
+
+    def statistics(self, now_ms: float) -> dict[str, dict[str, float]]:
+        """By endpoint, and for the run; calls that wait as hosts last said."""
+        self.expire(now_ms)
+        waiting = sum(len(account.entries) for account in self.hosts.values())
+        return run_statistics(self.run, waiting, self.limits, now_ms)
 
     # --- what came back
 

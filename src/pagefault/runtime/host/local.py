@@ -33,7 +33,7 @@ from pagefault.runtime.host.records import Answer, Inspection, Step
 from pagefault.runtime.host.residency import FrameSettings
 from pagefault.runtime.host.thread_stores import ThreadStores
 from pagefault.runtime.host.workshop import Workshop
-from pagefault.runtime.models.budget.gate import local_gate
+from pagefault.runtime.models.budget.gate import Gate, local_gate
 from pagefault.runtime.models.budget.processor import budgeted
 from pagefault.runtime.models.budget.settings import BudgetSettings, Endpoint, budget_plan
 from pagefault.runtime.models.registry import make_processor
@@ -90,6 +90,7 @@ class Local:
         self._host: Host | None = None
         self._stores: ThreadStores | None = None
         self._router: LocalRouter | None = None
+        self._gate: Gate | None = None
 
     @property
     def folder(self) -> Path:
@@ -117,7 +118,7 @@ class Local:
             self._forget()
             raise
         self._router = LocalRouter()
-        gate = local_gate(self._budget)
+        self._gate = gate = local_gate(self._budget)
         maker = budgeted(self._budget, gate, make_processor) if self._budget else make_processor
         workshop = Workshop(self._registry, BpeTokenCounter(), maker)
         if self._budget:
@@ -219,6 +220,11 @@ class Local:
     async def tier_statistics(self) -> dict[str, dict[str, int]]:
         """By tier: hits, tokens brought up, pages taken in and given away; empty without tiers."""
         return self.host.cache.statistics()
+
+    async def budget_statistics(self) -> dict[str, dict[str, float]]:
+        """By endpoint: requests and tokens of the last minute, calls under way, the factor by which limits are
+        shrunk, how often it was busy; under ``run`` what was spent, and how many calls wait."""
+        return {} if self._gate is None or not self._budget else self._gate.statistics()
 
     async def stream(self, agent: AgentId | str | None = None) -> AsyncIterator[Step]:
         """Steps as they happen, of one agent or of all; until the fleet stops or the iteration is closed."""

@@ -15,7 +15,7 @@ from pagefault.runtime.models.budget.calls import Ask, End, Grant, Refusal
 from pagefault.runtime.models.budget.core import BudgetCore
 from pagefault.runtime.models.budget.limits import Limits
 from pagefault.runtime.models.budget.settings import Plan
-from pagefault.runtime.models.budget.spend import Spend
+from pagefault.runtime.models.budget.spend import Spend, run_statistics
 from pagefault.runtime.values import ModelRequest, Priority
 
 _log = structlog.get_logger("pagefault.budget")
@@ -123,6 +123,11 @@ class Gate:
         if now_ms - self._said_ms.get(what, float("-inf")) >= SAID_EVERY_MS:
             self._said_ms[what] = now_ms
             _log.warning(f"budget_{what}", waiting=self.core.depth, **facts)
+
+    def statistics(self) -> dict[str, dict[str, float]]:
+        """What this process has sent and spent, where all limits are its own; the run alone where they are leased."""
+        own = [each for each in self.core.capacities.values() if isinstance(each, Limits)]
+        return run_statistics(self.core.spend.run, self.core.depth, own, self.now_ms())
 
     def close(self) -> None:
         """Let nobody go any more; who waits is cancelled by whoever owns it."""

@@ -115,6 +115,13 @@ class Limits:
         if self.tokens is not None:
             self.tokens.correct(stamp.at, tokens_more)
 
+    def statistics(self, now_ms: float) -> dict[str, float]:
+        """What was sent in the last minute, what is under way, and how much the limits are shrunk."""
+        self._refresh(now_ms)
+        meters = {"requests": self.requests, "tokens": self.tokens}
+        sent = {f"{name}_in_minute": meter.seen(now_ms) for name, meter in meters.items() if meter is not None}
+        return {**sent, "under_way": self.slots, "factor": self.factor, "times_busy": self.times_busy}
+
     # --- a Capacity
 
     def can_take(self, now_ms: float, tokens: float) -> bool:

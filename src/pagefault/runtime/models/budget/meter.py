@@ -108,6 +108,11 @@ class Meter:
             self._logged += change
         self._level = min(self._burst, self._level - amount)
 
+    def seen(self, now_ms: float) -> float:
+        """What was spent in the last minute, and what is lent."""
+        self._refresh(now_ms)
+        return self.spent_in_window
+
     def available(self, now_ms: float) -> float:
         """How much may go now in small pieces."""
         self._refresh(now_ms)

@@ -15,6 +15,7 @@ from pagefault.runtime.errors import ConfigError
 
 MINUTE_LIMIT_MAX = 10**12
 CONCURRENCY_MAX = 100_000
+RUN = "run"
 KINDS = ("openai:", "scripted:", "replay:")
 T = TypeVar("T")
 
@@ -133,6 +134,8 @@ def _checked_endpoint(field: str, endpoint: Endpoint, others: Sequence[Endpoint]
     models: object = endpoint.models
     if not isinstance(name, str) or not name.strip() or [each.name for each in others].count(name) > 1:
         raise ConfigError(f"{field}.name", name, "a name of its own")
+    if name == RUN:
+        raise ConfigError(f"{field}.name", name, "another name: statistics call the whole run so")
     if isinstance(models, str) or not isinstance(models, Sequence) or not models:
         raise ConfigError(f"{field}.models", models, "a list of models, such as ['openai:gpt-4.1-mini']")
     for model in models:

@@ -6,10 +6,12 @@ call begins that could pass a limit.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
-from pagefault.runtime.models.budget.settings import BudgetSettings
+from pagefault.runtime.models.budget.limits import Limits
+from pagefault.runtime.models.budget.settings import RUN, BudgetSettings
 
 _UNLIMITED = float("inf")
 _EPSILON = 1e-9
@@ -39,6 +41,13 @@ class Amount:
         if tokens is not None and self.tokens > tokens + _EPSILON:
             return True
         return money is not None and self.money > money + _EPSILON
+
+
+def run_statistics(run: Amount, waiting: float, limits: Iterable[Limits], now_ms: float) -> dict[str, dict[str, float]]:
+    """By endpoint what was sent in the last minute, and for the run what it has spent and how many calls wait."""
+    found = {each.endpoint.name: each.statistics(now_ms) for each in limits}
+    found[RUN] = {"tokens": run.tokens, "money": run.money, "waiting": waiting}
+    return found
 
 
 class Spend:
