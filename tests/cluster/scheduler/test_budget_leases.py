@@ -130,6 +130,9 @@ async def test_hosts_on_ray_keep_one_limit_together_and_end_with_the_run_s_token
             assert set(answers) == {"hi"}
             assert sorted(map(len, (await fleet.hosts()).values())) == [12, 12]
             assert 2 <= most <= 3
+            said = await fleet.budget_statistics()
+            assert said["e"]["factor"] == 1.0
+            assert said["run"]["tokens"] >= 24 * 100
             outcomes: set[str] = set()
             async with asyncio.timeout(60):
                 while "budget" not in outcomes:

@@ -284,6 +284,9 @@ async def test_a_fleet_pays_from_one_budget_and_its_chains_end_with_it() -> None
                 results = await asyncio.gather(*(fleet.answer(ref.id, "hello") for ref in refs))
             failed = next(result for result in results if result.outcome == "budget")
             assert "budget.tokens_max = 30000" in failed.message
+            said = await fleet.budget_statistics()
+            assert 0 < said["run"]["tokens"] <= 30_000
+            assert said["one"] == {"under_way": 0, "factor": 1.0, "times_busy": 0}
 
 
 async def test_a_user_does_not_wait_behind_the_background_of_the_same_agent() -> None:

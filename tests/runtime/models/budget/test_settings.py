@@ -50,6 +50,7 @@ def test_without_endpoints_there_is_no_budget() -> None:
     ("tables", "budget", "problem"),
     [
         ([{"models": ["m"]}], {}, r"endpoint\[0\]\.name: found 'nothing', allowed: a name of its own"),
+        ([{**GOOD, "name": "run"}], {}, r"endpoint\[0\]\.name: found 'run', allowed: another name"),
         ([GOOD, GOOD], {}, r"endpoint\[0\]\.name: found 'one', allowed: a name of its own"),
         ([{**GOOD, "modles": ["m"]}], {}, r"endpoint\[0\]\.modles: .* did you mean models\?"),
         ([{**GOOD, "zzz": 1}], {}, r"endpoint\[0\]\.zzz: found 1, allowed: one of name, models"),
