@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import copy
 import heapq
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +27,9 @@ from pagefault.runtime.values import Priority
 
 HURRY_MS_PER_HOST = 10.0
 """Hosts whose calls wait ask again no sooner than this times their number: what the ledger can bear."""
+OTHERS_MAX = 512
+OTHERS_LEAST = 8
+"""Calls of other hosts that an exchange looks at, all together, and the least of each: more are not served so soon."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +175,9 @@ class BudgetLedger:
 
     def _lend(self, now_ms: float, name: str, account: HostAccount, given: _Given) -> None:
         """Walk the queue of all hosts as far as there is something to give, and give this host its part."""
-        queue = _Queue(self.hosts.values(), self._fairness)
+        share = max(OTHERS_LEAST, OTHERS_MAX // len(self.hosts))
+        others = [entry for other in self.hosts.values() if other is not account for entry in other.entries[:share]]
+        queue = _Queue([*account.entries, *others], self._fairness)
         turns = copy.deepcopy(self._turns)
         held = [[0, 0.0] for _ in self.limits]  # calls of others, and their tokens: left for them
         open_places = set(range(len(self.limits)))
@@ -295,13 +300,13 @@ class _Given:
 class _Queue:
     """The calls of all hosts in the order of one queue, for each endpoint and priority."""
 
-    def __init__(self, accounts: Iterable[HostAccount], fairness: Fairness) -> None:
+    def __init__(self, entries: Iterable[Entry], fairness: Fairness) -> None:
         self._heaps: dict[int, dict[Priority, list[tuple[float, int]]]] = {}
         self._entries: list[Entry] = []
         self._numbers: dict[int, int] = {}
         self._gone: set[int] = set()
         ahead: dict[tuple[Priority, str], float] = {}
-        for entry in _all_entries(accounts):
+        for entry in entries:
             flow = (entry.priority, entry.agent)
             tag = fairness.peek(*flow) + ahead.get(flow, 0.0)
             ahead[flow] = ahead.get(flow, 0.0) + entry.tokens
@@ -331,8 +336,3 @@ class _Queue:
 
     def remove(self, entry: Entry) -> None:
         self._gone.add(self._numbers[id(entry)])
-
-
-def _all_entries(accounts: Iterable[HostAccount]) -> Iterator[Entry]:
-    for account in accounts:
-        yield from account.entries
