@@ -10,6 +10,9 @@ after the first 5 seconds, over what the limit allows in that time.  ``--quick``
 there the server's window is filled beforehand, evenly, up to the burst that the fleet may begin with, as if it
 had been running for a minute.  The limit is as near from the first second on as it ever comes.
 
+The full run then does the same without a budget for a minute, to a server whose window is filled in the same
+way: hosts find out by 429 and come back when they are told to, each call by itself.
+
 A wait is the whole time from a message to the answer, less what the server takes for one.
 """
 
@@ -38,8 +41,9 @@ USERS = 12
 USERS_PER_S = 1.5
 SERVER_MS = 100
 SETTLING_S = 5.0
-QUICK_S = 24.0
+QUICK_S = 18.0
 FULL_S = 240.0
+WITHOUT_S = 60.0
 MODEL = "openai:fake"
 
 
@@ -85,23 +89,23 @@ class Load:
                 group.create_task(self.ask(chance.choice(agents), Priority.USER))
 
 
-async def measure(options: Options) -> dict[str, Any]:
+async def measure(seed: int, seconds: float, *, is_budgeted: bool, is_filled: bool) -> dict[str, Any]:
     """Run the load, and count at the server."""
-    seconds = QUICK_S if options.quick else FULL_S
     with FakeOpenAI(respond=lambda _: Slow(), requests_per_window=PER_MINUTE) as server:
         endpoint = {"name": "limited", "models": ["fake"], "base_url": server.base_url}
-        endpoints = [{**endpoint, "requests_per_minute": PER_MINUTE, "concurrency": 64}]
+        endpoints = [{**endpoint, "requests_per_minute": PER_MINUTE, "concurrency": 64}] if is_budgeted else []
+        options = {"base_url": server.base_url}
         async with Cluster(hosts=HOSTS, embedder="hash", endpoints=endpoints) as fleet:
             background = [f"background-{number}" for number in range(BACKGROUND_AGENTS)]
             users = [f"user-{number}" for number in range(USERS)]
-            await fleet.spawn_many([Agent(name, model=MODEL) for name in (*background, *users)])
+            await fleet.spawn_many([Agent(name, model=MODEL, model_options=options) for name in (*background, *users)])
             await asyncio.gather(*(fleet.inspect(name) for name in (*background, *users)))  # hosts are up, all are in
-            if options.quick:
+            if is_filled:
                 server.fill_window(round(PER_MINUTE * (1 - BURST_SHARE)))
             load = Load(fleet)
             begun_s = time.monotonic()
             tasks = [asyncio.create_task(load.background(name)) for name in background]
-            tasks.append(asyncio.create_task(load.users(users, random.Random(options.seed))))
+            tasks.append(asyncio.create_task(load.users(users, random.Random(seed))))
             done, _ = await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_EXCEPTION)
             ended_s = time.monotonic()
             for task in tasks:
@@ -132,10 +136,18 @@ def _figures(arrivals: list[tuple[float, bool]], begun_s: float, ended_s: float,
     }
 
 
+async def measure_all(options: Options) -> dict[str, Any]:
+    """With the budget; in the full run also without."""
+    if options.quick:
+        return await measure(options.seed, QUICK_S, is_budgeted=True, is_filled=True)
+    results = await measure(options.seed, FULL_S, is_budgeted=True, is_filled=False)
+    return results | {"without": await measure(options.seed, WITHOUT_S, is_budgeted=False, is_filled=True)}
+
+
 def main() -> None:
     """Measure, and print the table."""
     options = read_options("budget", "One model budget for two hosts and a server with a hard limit.")
-    results = asyncio.run(measure(options))
+    results = asyncio.run(measure_all(options))
     rows = [
         ("sent", f"{results['sent']:,}", f"requests that reached the server in {results['seconds']:.0f} s"),
         ("refused", f"{results['refused_429']:,}", "of them with 429 (aim: under 1 %)"),
@@ -148,6 +160,12 @@ def main() -> None:
         ("user wait p95", f"{results['user_wait_ms_p95']:,.0f} ms", ""),
         ("background wait p50", f"{results['background_wait_ms_p50']:,.0f} ms", f"{BACKGROUND_AGENTS} agents, always"),
     ]
+    if "without" in results:
+        without = results["without"]
+        rows += [
+            ("without: refused", f"{without['refused_429']:,}", f"of {without['sent']:,} requests in a minute"),
+            ("without: user wait p50", f"{without['user_wait_ms_p50']:,.0f} ms", "users and background alike"),
+        ]
     report("budget", options, results, rows, ("ray", "openai"))
 
 
