@@ -47,7 +47,8 @@ def resident(number: int, model: str = "scripted:benchmark-listener") -> Agent:
 
 def interrupt(text: str) -> Interrupt:
     """A user's message with an id of its own."""
-    return Interrupt(InterruptId(f"b{os.getpid()}-{next(_NUMBERS)}"), InterruptKind.MESSAGE, Priority.USER, "user", text)
+    key = InterruptId(f"b{os.getpid()}-{next(_NUMBERS)}")  # of this process: another may fill and this one measure
+    return Interrupt(key, InterruptKind.MESSAGE, Priority.USER, "user", text)
 
 
 async def fill(fleet: Local, agent: AgentId, chance: random.Random) -> int:
