@@ -11,7 +11,7 @@ from pagefault.runtime.kernel import effects as fx
 from pagefault.runtime.kernel import events as ev
 from pagefault.runtime.kernel.agent import AgentState
 from pagefault.runtime.kernel.rating import WAITING_MAX
-from pagefault.runtime.values import PageId
+from pagefault.runtime.values import PageId, Priority
 from tests.runtime.kernel.harness import Desk, definition, message, new_agent
 
 
@@ -45,6 +45,7 @@ def test_a_model_is_asked_and_its_answer_cached_with_the_page() -> None:
     desk.send(message(1, "the house burned down"))
     (asked,) = desk.of(fx.RatePage)
     assert (asked.page_id, asked.request.purpose) == ("p1", "rate")
+    assert asked.request.priority is Priority.BACKGROUND
     assert "the house burned down" in asked.request.messages[0].text
     assert desk.of(fx.CallModel), "nothing waits for a rating"
     before = desk.agent.context_bytes()

@@ -201,6 +201,25 @@ def test_a_failed_model_call_ends_the_chain_and_says_why() -> None:
     assert desk.phase() is Phase.IDLE
 
 
+def test_a_call_that_the_budget_refuses_ends_the_chain_with_that_outcome() -> None:
+    desk = Desk()
+    desk.send(message(1))
+    effects = desk.feed(ev.ModelFailed(desk.tick(), desk.call_id, "budget", "budget: the run has 0 tokens left"))
+    ended = desk.of(fx.ChainEnded, effects)[0]
+    assert (ended.outcome, ended.message) == ("budget", "budget: the run has 0 tokens left")
+
+
+def test_a_model_call_has_the_priority_of_its_chain() -> None:
+    desk = Desk()
+    desk.send(message(1, priority=Priority.BACKGROUND))
+    desk.send(message(2, priority=Priority.OPERATOR))
+    desk.replies(call("weigh", True, thing="a stone"))
+    desk.settle()
+    priorities = [effect.request.priority for effect in desk.of(fx.CallModel)]
+    assert priorities[:2] == [Priority.BACKGROUND, Priority.OPERATOR], "the second preempted the first"
+    assert set(priorities[2:]) == {Priority.BACKGROUND}
+
+
 @pytest.mark.parametrize("words", [("yes",), ()])
 def test_an_agent_that_waits_for_an_answer_gets_one(words: tuple[str, ...]) -> None:
     desk = Desk()
