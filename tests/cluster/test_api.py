@@ -140,6 +140,8 @@ async def test_agents_of_a_killed_host_wake_elsewhere_and_nothing_acknowledged_i
             await ref.ask(f"number {number}")
         before = await ref.inspect()
         os.kill(await fleet.host_pid("ada"), signal.SIGKILL)
+        assert (await ref.inspect()).digest == before.digest
+        os.kill(await fleet.host_pid("ada"), signal.SIGKILL)
         assert await ref.ask("still there?") == "heard still there?"
         after = await ref.inspect()
         assert after.epoch > before.epoch

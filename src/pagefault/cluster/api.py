@@ -301,8 +301,17 @@ class Cluster:
 
     async def inspect(self, agent: AgentId | str) -> Inspection:
         """The agent's context, page by page.  See :meth:`Local.inspect`."""
-        handle = await self._parts.router.handle_of(AgentId(agent))
-        inspection = unpack(await _ray.call(handle, "inspect", agent))
+        router, name = self._parts.router, AgentId(agent)
+        for _ in range(LOST_RETRIES):
+            host = await router.locate(name)
+            try:
+                inspection = unpack(await _ray.call(await router.started(host), "inspect", name))
+            except LOST:
+                await router.lost(host)
+            else:
+                break
+        else:
+            raise Overloaded(f"{agent}: its host was lost {LOST_RETRIES} times in a row")
         if not isinstance(inspection, Inspection):
             raise InternalError(f"a host answered an inspection with {type(inspection).__name__}")
         return inspection
