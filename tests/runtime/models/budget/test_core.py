@@ -161,7 +161,7 @@ class CoreMachine(RuleBasedStateMachine):
     @initialize(
         limits=st.fixed_dictionaries(
             {
-                "requests_per_minute": st.one_of(st.none(), st.integers(1, 50)),
+                "requests_per_minute": st.one_of(st.integers(1, 8), st.none()),
                 "tokens_per_minute": st.one_of(st.none(), st.integers(200, 5_000)),
                 "concurrency": st.integers(1, 6),
             }
@@ -180,11 +180,16 @@ class CoreMachine(RuleBasedStateMachine):
         self.under_way: dict[int, tuple[str, int]] = {}
         self.sent: list[tuple[float, str, int]] = []
 
-    @rule(priority=PRIORITIES, agent=st.sampled_from("abcd"), prompt=st.integers(1, 300), reply=st.integers(1, 200))
-    def ask(self, priority: Priority, agent: str, prompt: int, reply: int) -> None:
-        number = next(self.numbers)
-        self.open.add(number)
-        self.core.ask(self.now_ms, ask(number, priority, agent, prompt_tokens=prompt, reply_tokens=reply))
+    @rule(
+        calls=st.lists(st.tuples(PRIORITIES, st.sampled_from("abcd"), st.integers(1, 300)), min_size=1, max_size=6),
+        reply=st.integers(1, 200),
+    )
+    def ask(self, calls: list[tuple[Priority, str, int]], reply: int) -> None:
+        for priority, agent, prompt in calls:
+            number = next(self.numbers)
+            self.open.add(number)
+            self.core.ask(self.now_ms, ask(number, priority, agent, prompt_tokens=prompt, reply_tokens=reply))
+        self.poll()
 
     @rule(by_ms=st.floats(0, 70_000))
     def wait(self, by_ms: float) -> None:
