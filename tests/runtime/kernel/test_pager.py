@@ -55,7 +55,7 @@ def test_an_evicted_page_leaves_a_handle_and_comes_back_when_asked_for() -> None
     desk = Desk(definition(write_back="handle"))
     talk(desk, 60)
     handle = desk.agent.context.handles()[-1].page
-    assert f"[{handle.id} " in desk.agent.context.entries[handle.id].message.text
+    assert f"[{handle.id} " in desk.agent.context.entries[handle.id].look().text
     desk.send(message("again", "look back"))
     desk.replies(call("page_in", True, page_id=handle.id))
     assert desk.of(fx.LoadPages)[-1].page_ids == (handle.id,)
