@@ -336,7 +336,7 @@ def functions_of_three_lines(source: str) -> list[str]:
         (tidy.unexplained_exceptions, "x = 1  # noqa", "x = 1  # noqa: E501  # a table"),
         (tidy.unexplained_exceptions, "x = 1  # noqa: E501, S101", "x = 1  # noqa: E501, S101  # a table of asserts"),
         (tidy.unfinished, "# TO" + "DO: more", "# to do more, ask"),
-        (tidy.unfinished, "# FIX" + "ME", "# XXXL"),
+        (tidy.unfinished, "# FIX" + "ME", "# XX" + "XL"),
         (tidy.unfinished, '"""TBD."""', '"""The kernel."""'),
         (tidy.addresses, "index: https://pypi" + ".org/simple", "project.org"),
         (tidy.addresses, "files.pythonhosted" + ".org/packages", "pip's configuration"),

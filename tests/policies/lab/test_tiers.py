@@ -7,7 +7,7 @@ from pagefault.policies.lab.builder import TraceBuilder
 from pagefault.policies.lab.replay import replay
 from pagefault.policies.lab.tiers import replay_tiers
 from pagefault.policies.lab.trace import Budget, Source
-from pagefault.policies.registry import make_policy
+from pagefault.policies.registry import make_policy, make_write_back
 from pagefault.policies.tiers import Tier, tier_chain
 
 
@@ -51,6 +51,15 @@ def test_an_inclusive_tier_has_what_was_only_made() -> None:
     assert (exclusive.hit_ratio("near"), inclusive.hit_ratio("near")) == (1.0, 1.0)
     assert small.hit_ratio("near") == 1.0, "a left the tier as a copy, and came back when the context let it go"
     assert inclusive.counts[0].inserted == 3
+
+
+def test_what_a_write_back_forgets_takes_no_room_in_a_tier() -> None:
+    near = tier_chain([Tier("near", 30, inclusive=True)])
+    evicted = {}
+    for name in ("archive", "drop"):
+        ran = replay(made("abcd").build(), make_policy("fifo"), Budget(20), write_back=make_write_back(name))
+        evicted[name] = replay_tiers(ran, near).counts[0].evicted
+    assert evicted == {"archive": 1, "drop": 0}, "the copy of a has to go for d, unless a was forgotten"
 
 
 def test_without_faults_nothing_is_asked_for() -> None:

@@ -138,6 +138,21 @@ async def test_ratings_are_part_of_a_recording(tmp_path: Path) -> None:
     assert [page for _, page in ran.evictions] == evicted
 
 
+async def test_what_retrieval_returned_is_no_reference(tmp_path: Path) -> None:
+    agent = Agent("ada", model="scripted:test-restless", functions=("all",), context_tokens=4_000, reply_tokens=300)
+    async with Local(tmp_path / "fleet", embedder="hash") as fleet:
+        ada = await fleet.spawn(agent)
+        for number in range(12):
+            await ada.ask(f"note: the boat number {number}")
+            await ada.ask("search boat: where is it?")
+        hits = (await ada.inspect()).statistics["page_hits"]
+    (recording,) = recorded(tmp_path / "fleet")
+    ops = recording.trace.events.op.tolist()
+    assert hits > 10, "what was found was resident too"
+    assert ops.count(Op.LOOK) >= hits
+    assert recording.trace.references == 0
+
+
 async def test_what_the_server_counts_is_part_of_a_recording(tmp_path: Path) -> None:
     agent = Agent(
         "ada",
