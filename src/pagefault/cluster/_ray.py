@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeAlias, cast
 
 import ray
+from ray._private import state
 from ray.actor import ActorHandle
 from ray.exceptions import (
     ActorDiedError,
@@ -24,6 +25,7 @@ from ray.exceptions import (
     RayTaskError,
     WorkerCrashedError,
 )
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pagefault.policies.contract import PolicyError
 from pagefault.runtime import errors
@@ -42,16 +44,35 @@ ActorLost = (RayActorError, ActorUnavailableError)
 """The actor is dead or cannot be reached: it may come back under the same name."""
 
 
-class Session:
-    """A connection to Ray: begun here (``address=None``), or a cluster that runs already."""
+class NameTakenError(Exception):
+    """An actor of that name runs in that namespace."""
 
-    def __init__(self, address: str | None, *, cpus: int | None = None, temp_folder: Path | None = None) -> None:
+
+class Session:
+    """A connection to Ray: begun here (``address=None``), or a cluster that runs already.
+
+    ``runtime_env`` is Ray's: it holds for the whole job, so it can only be given where the connection is begun.
+    """
+
+    def __init__(
+        self,
+        address: str | None,
+        *,
+        cpus: int | None = None,
+        temp_folder: Path | None = None,
+        runtime_env: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._owned = False
+        self.began_ray = False
+        """Whether Ray itself was begun here, and ends here: nothing of it outlives this process."""
         if ray.is_initialized():
-            self._owned = False
+            _check_joined(address, runtime_env)
             return
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         options: dict[str, Any] = {"log_to_driver": False, "configure_logging": True, "logging_level": logging.ERROR}
+        if runtime_env:
+            options["runtime_env"] = dict(runtime_env)
         if address is None:
             # "local", never a bare init: that might join a cluster that somebody else runs on this machine.
             folder = temp_folder or Path(tempfile.gettempdir()) / f"pagefault-ray-{os.getuid()}"
@@ -71,12 +92,43 @@ class Session:
             where = address or "a local cluster"
             raise ConfigError("address", where, f"a Ray cluster that can be reached: {error}") from error
         self._owned = True
+        self.began_ray = address is None
 
     def close(self) -> None:
         """Leave the cluster; one that was begun here ends."""
         if self._owned and ray.is_initialized():
             ray.shutdown()
         self._owned = False
+
+
+def _check_joined(address: str | None, runtime_env: Mapping[str, Any] | None) -> None:
+    """A process has one connection to Ray; what is asked for must be the one that is there."""
+    if address not in (None, "auto", "local") and address != (here := gcs_address()):
+        raise ConfigError("address", address, f"{here}, which this process is connected to already, or None")
+    if runtime_env:
+        raise ConfigError(
+            "runtime_env", dict(runtime_env), "nothing when this process is connected to Ray already: see ray.init"
+        )
+
+
+def gcs_address() -> str:
+    """Where the Ray cluster of this process can be joined: ``IP:PORT``."""
+    return str(ray.get_runtime_context().gcs_address)
+
+
+def this_node() -> str:
+    """The id of the node that this process is on."""
+    return str(ray.get_runtime_context().get_node_id())
+
+
+def this_job() -> str:
+    """The id of this driver's job: see :func:`job_is_over`."""
+    return str(ray.get_runtime_context().get_job_id())
+
+
+def job_is_over(job: str) -> bool:
+    """Whether a driver has left or died.  Blocks for a moment."""
+    return all(entry["IsDead"] for entry in cast("Any", state.jobs)() if entry["JobID"] == job)
 
 
 def start_actor(
@@ -86,26 +138,49 @@ def start_actor(
     namespace: str,
     cpus: float = 0.0,
     resources: Mapping[str, float] | None = None,
+    labels: Mapping[str, str] | None = None,
+    node: str = "",
     max_concurrency: int = 1000,
     control_concurrency: int = 16,
     restarts: int = 0,
     detached: bool = False,
 ) -> Handle:
-    """Start an asynchronous actor with a ``ctl`` lane of its own, so that control never waits behind work."""
+    """Start an asynchronous actor with a ``ctl`` lane of its own, so that control never waits behind work.
+
+    ``resources`` are Ray's by name, ``CPU`` (instead of ``cpus``), ``GPU`` and ``memory`` among them;
+    ``labels`` of the nodes that will do (Ray's label selector); ``node`` is the id of the only one that will.
+    Raises :class:`NameTakenError`.
+    """
+    wanted = dict(resources or {})
     options: dict[str, Any] = {
         "name": name,
         "namespace": namespace,
-        "num_cpus": cpus,
+        "num_cpus": wanted.pop("CPU", cpus),
+        "num_gpus": wanted.pop("GPU", 0),
         "max_concurrency": max_concurrency,
         "max_restarts": restarts,
         "max_task_retries": 0,
     }
-    if resources:
-        options["resources"] = dict(resources)
+    memory_bytes = wanted.pop("memory", 0)
+    if memory_bytes:
+        options["memory"] = memory_bytes
+    if wanted:
+        options["resources"] = wanted
+    if labels:
+        options["label_selector"] = dict(labels)
+    if node:
+        options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(node, soft=False)
     if detached:
         options["lifetime"] = "detached"
     remote: Any = cast("Any", ray.remote)(concurrency_groups={"ctl": control_concurrency})(cls)
-    return cast("Handle", remote.options(**options).remote(*arguments))
+    try:
+        return cast("Handle", remote.options(**options).remote(*arguments))
+    except (
+        ValueError
+    ) as error:  # Ray has no class of its own for it; "already exists" and "already taken" are its words
+        if "already" in str(error):
+            raise NameTakenError(f"{name} in {namespace}") from error
+        raise
 
 
 def control(method: Any) -> Any:
