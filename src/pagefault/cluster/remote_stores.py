@@ -13,7 +13,7 @@ from pagefault.cluster.wire import pack, unpack, unpack_error
 from pagefault.runtime.errors import StoreUnavailable
 from pagefault.runtime.host.services import Owner
 from pagefault.runtime.store.protocols import WORK, Activation, Append
-from pagefault.runtime.values import AgentId, ArchiveQuery, Page, PageId, SearchResult
+from pagefault.runtime.values import AgentId, ArchiveQuery, DeadLetter, LetterId, Page, PageId, SearchResult
 
 T = TypeVar("T")
 
@@ -94,6 +94,63 @@ class RemoteStores:
         answers = await _gather([self._call(shard, "due", until_ms, from_ms) for shard in shards])
         return [(AgentId(str(agent)), int(wake_ms)) for answer in answers for agent, wake_ms in _list(answer)]
 
+    async def set_placements(self, group: Sequence[tuple[AgentId, bytes | None]]) -> None:
+        """See :class:`Stores`; all or none within a shard."""
+        groups: dict[int, list[tuple[str, bytes | None]]] = defaultdict(list)
+        for agent, data in group:
+            groups[self._of(agent)].append((agent, data))
+        await _gather([self._call(shard, "set_placements", part) for shard, part in groups.items()])
+
+    async def placements(self) -> list[tuple[AgentId, bytes]]:
+        answers = await _gather([self._call(shard, "placements") for shard in range(self._settings.shards)])
+        return [(AgentId(str(agent)), bytes(data)) for answer in answers for agent, data in _list(answer)]
+
+    async def _all(self, method: str, *arguments: object) -> list[object]:
+        return await _gather([self._call(shard, method, *arguments) for shard in range(self._settings.shards)])
+
+    async def add_letters(self, letters: Sequence[DeadLetter]) -> int:
+        groups: dict[int, list[DeadLetter]] = defaultdict(list)
+        for letter in letters:
+            groups[self._of(letter.to)].append(letter)
+        gone = await _gather([self._call(shard, "add_letters", pack(group)) for shard, group in groups.items()])
+        return sum(int(str(count)) for count in gone)
+
+    async def letters(self, limit: int, to: AgentId | None = None) -> list[DeadLetter]:
+        answers = (
+            await self._all("letters", limit, None)
+            if to is None
+            else [await self._call(self._of(to), "letters", limit, to)]
+        )
+        found = [letter for answer in answers for letter in _letters(answer)]
+        return sorted(found, key=lambda letter: -letter.at_ms)[:limit]  # stable: as each shard gave them
+
+    async def letters_by_id(self, ids: Sequence[LetterId]) -> list[DeadLetter]:
+        answers = await self._all("letters_by_id", list(ids))
+        return sorted((letter for answer in answers for letter in _letters(answer)), key=lambda each: each.at_ms)
+
+    async def remove_letters(self, ids: Sequence[LetterId]) -> int:
+        return sum(int(str(count)) for count in await self._all("remove_letters", list(ids)))
+
+    async def subscribe(self, agent: AgentId, topic: str) -> bool:
+        return bool(await self._call(self._of(agent), "subscribe", agent, topic))
+
+    async def unsubscribe(self, agent: AgentId, topic: str) -> bool:
+        return bool(await self._call(self._of(agent), "unsubscribe", agent, topic))
+
+    async def subscribers(self, topic: str) -> list[AgentId]:
+        answers = await self._all("subscribers", topic)
+        return sorted(AgentId(str(agent)) for answer in answers for agent in _list(answer))
+
+    async def topics(self, agent: AgentId | None = None) -> list[tuple[str, int]]:
+        counts: dict[str, int] = defaultdict(int)
+        for answer in await self._all("topics", None):
+            for topic, count in _list(answer):
+                counts[str(topic)] += int(count)
+        if agent is None:
+            return sorted(counts.items())
+        own = _list(await self._call(self._of(agent), "topics", agent))
+        return [(str(topic), counts[str(topic)]) for topic, _ in own]
+
     async def write_pages(self, pages: Sequence[tuple[Owner, Page, int]]) -> None:
         groups: dict[int, list[list[object]]] = defaultdict(list)
         for owner, page, seq in pages:
@@ -130,6 +187,10 @@ def _bytes(answer: object) -> bytes:
     if not isinstance(answer, bytes):
         raise StoreUnavailable(f"the store answered with {type(answer).__name__}, not bytes")
     return answer
+
+
+def _letters(answer: object) -> list[DeadLetter]:
+    return [letter for letter in _list(unpack(_bytes(answer))) if isinstance(letter, DeadLetter)]
 
 
 def _list(answer: object) -> list[Any]:

@@ -71,7 +71,7 @@ class ClusterRouter:
         self._outboxes: dict[str, Outbox] = {}
         self._asking: dict[AgentId, asyncio.Future[str]] = {}
         self._ask_task: asyncio.Task[None] | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
 
     # --- places
 
@@ -218,11 +218,13 @@ class ClusterRouter:
 
     # --- from agent to agent
 
-    def route(self, sender: AgentId, to: AgentId, interrupt: Interrupt) -> asyncio.Task[None]:
+    def route(self, sender: AgentId, to: AgentId, interrupt: Interrupt) -> asyncio.Task[bool]:
         """See :class:`~pagefault.runtime.host.services.Router`."""
-        return self._spawn(carry(self.deliver, self._clock, sender, to, interrupt))
+        if self.host is None:
+            raise InternalError("only the routers of hosts carry what agents send")
+        return self._spawn(carry(self.deliver, self.host.bury, self._clock, sender, to, interrupt))
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -9,7 +9,7 @@ from pagefault.cluster.settings import FleetSettings
 from pagefault.cluster.wire import pack, pack_error, unpack
 from pagefault.runtime.host.collector import tune_collector
 from pagefault.runtime.host.thread_stores import ThreadStores
-from pagefault.runtime.values import AgentId, PageId
+from pagefault.runtime.values import AgentId, LetterId, PageId
 
 
 class StoreActor:
@@ -44,6 +44,36 @@ class StoreActor:
 
     async def due(self, until_ms: int, from_ms: int) -> list[tuple[str, int]]:
         return [(str(agent), wake_ms) for agent, wake_ms in await self._stores.due(until_ms, from_ms)]
+
+    async def set_placements(self, group: list[tuple[str, bytes | None]]) -> None:
+        await self._stores.set_placements([(AgentId(agent), data) for agent, data in group])
+
+    async def placements(self) -> list[tuple[str, bytes]]:
+        return [(str(agent), data) for agent, data in await self._stores.placements()]
+
+    async def add_letters(self, data: bytes) -> int:
+        return await self._stores.add_letters(unpack(data))
+
+    async def letters(self, limit: int, to: str | None) -> bytes:
+        return pack(await self._stores.letters(limit, None if to is None else AgentId(to)))
+
+    async def letters_by_id(self, ids: list[str]) -> bytes:
+        return pack(await self._stores.letters_by_id([LetterId(each) for each in ids]))
+
+    async def remove_letters(self, ids: list[str]) -> int:
+        return await self._stores.remove_letters([LetterId(each) for each in ids])
+
+    async def subscribe(self, agent: str, topic: str) -> bool:
+        return await self._stores.subscribe(AgentId(agent), topic)
+
+    async def unsubscribe(self, agent: str, topic: str) -> bool:
+        return await self._stores.unsubscribe(AgentId(agent), topic)
+
+    async def subscribers(self, topic: str) -> list[str]:
+        return [str(agent) for agent in await self._stores.subscribers(topic)]
+
+    async def topics(self, agent: str | None) -> list[tuple[str, int]]:
+        return await self._stores.topics(None if agent is None else AgentId(agent))
 
     async def write_pages(self, data: bytes) -> None:
         await self._stores.write_pages([(owner, page, seq) for owner, page, seq in unpack(data)])

@@ -16,6 +16,8 @@ from typing import NewType
 
 AgentId = NewType("AgentId", str)
 """An agent's address: unique within a tenant, for ever."""
+LetterId = NewType("LetterId", str)
+"""Names a dead letter: the same message to the same agent is the same letter."""
 PageId = NewType("PageId", str)
 """A page's name within its agent (``"p17"``): short, because models read and write it."""
 InterruptId = NewType("InterruptId", str)
@@ -46,6 +48,7 @@ class InterruptKind(StrEnum):
     TIMER = "timer"
     HEARTBEAT = "heartbeat"
     DOCUMENT = "document"
+    CALL = "call"
     CANCEL = "cancel"
     KILL = "kill"
     MASK = "mask"
@@ -149,7 +152,8 @@ class Interrupt:
     ``hops`` counts agents passed on the way, for the hop limit.  ``ephemeral``: nothing of its chain is
     written to the archive, so that a question can be put (by an evaluation, say) without being remembered.
     ``callers`` are the agents that wait for the reply, the first to call first: who calls one of them back and
-    waits goes round in a circle.
+    waits goes round in a circle.  ``function``: for kind ``call``, which of the agent's exported functions to run;
+    ``text`` is then its arguments as JSON.
     """
 
     id: InterruptId
@@ -171,6 +175,18 @@ class Interrupt:
     tags: tuple[str, ...] = ()
     ephemeral: bool = False
     callers: tuple[AgentId, ...] = ()
+    function: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """An interrupt between agents that could not be delivered: whom it was for, why not, and when that was known."""
+
+    id: LetterId
+    to: AgentId
+    interrupt: Interrupt
+    why: str
+    at_ms: int
 
 
 @dataclass(frozen=True, slots=True)

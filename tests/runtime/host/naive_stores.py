@@ -9,7 +9,7 @@ from pathlib import Path
 from pagefault.runtime.host.services import Owner
 from pagefault.runtime.store.protocols import WORK, Activation, Append
 from pagefault.runtime.store.sqlite import SqliteJournal
-from pagefault.runtime.values import AgentId, ArchiveQuery, Hit, Page, PageId, SearchResult
+from pagefault.runtime.values import AgentId, ArchiveQuery, DeadLetter, Hit, LetterId, Page, PageId, SearchResult
 
 _WORD = re.compile(r"\w+")
 
@@ -44,6 +44,30 @@ class NaiveStores:
 
     async def due(self, until_ms: int, from_ms: int = WORK) -> list[tuple[AgentId, int]]:
         return list(self.journal.due(until_ms, from_ms))
+
+    async def add_letters(self, letters: Sequence[DeadLetter]) -> int:
+        return self.journal.mail.add_letters(letters)
+
+    async def letters(self, limit: int, to: AgentId | None = None) -> list[DeadLetter]:
+        return self.journal.mail.letters(limit, to)
+
+    async def letters_by_id(self, ids: Sequence[LetterId]) -> list[DeadLetter]:
+        return self.journal.mail.letters_by_id(ids)
+
+    async def remove_letters(self, ids: Sequence[LetterId]) -> int:
+        return self.journal.mail.remove_letters(ids)
+
+    async def subscribe(self, agent: AgentId, topic: str) -> bool:
+        return self.journal.mail.subscribe(agent, topic)
+
+    async def unsubscribe(self, agent: AgentId, topic: str) -> bool:
+        return self.journal.mail.unsubscribe(agent, topic)
+
+    async def subscribers(self, topic: str) -> list[AgentId]:
+        return self.journal.mail.subscribers(topic)
+
+    async def topics(self, agent: AgentId | None = None) -> list[tuple[str, int]]:
+        return self.journal.mail.topics(agent)
 
     async def write_pages(self, pages: Sequence[tuple[Owner, Page, int]]) -> None:
         for owner, page, _ in pages:

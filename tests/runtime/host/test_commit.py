@@ -81,7 +81,7 @@ async def test_a_message_under_way_when_a_fleet_stops_arrives_after_it_comes_bac
     async def stuck() -> None:
         await never
 
-    def blocked(_sender: AgentId, _to: AgentId, _interrupt: Interrupt) -> asyncio.Task[None]:
+    def blocked(_sender: AgentId, _to: AgentId, _interrupt: Interrupt) -> asyncio.Task[bool]:
         return asyncio.get_running_loop().create_task(stuck())
 
     first.router.route = blocked  # type: ignore[method-assign,assignment]  # the way to bob is blocked
@@ -346,7 +346,7 @@ async def test_nothing_goes_out_whose_record_did_not_become_durable(tmp_path: Pa
     sent: list[str] = []
     route = fleet.router.route
 
-    def spied(sender: AgentId, to: AgentId, interrupt: Interrupt) -> asyncio.Task[None]:
+    def spied(sender: AgentId, to: AgentId, interrupt: Interrupt) -> asyncio.Task[bool]:
         sent.append(interrupt.text)
         return route(sender, to, interrupt)
 

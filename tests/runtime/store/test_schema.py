@@ -12,6 +12,9 @@ from pagefault.runtime.values import AgentId
 
 ANN, BOB = AgentId("ann"), AgentId("bob")
 FIRST = """
+DROP TABLE dead_letters;
+DROP TABLE subscriptions;
+DROP TABLE placements;
 DROP INDEX wakes;
 ALTER TABLE heads DROP COLUMN wake_ms;
 PRAGMA user_version = 1;

@@ -28,7 +28,7 @@ from pagefault.runtime.host.timers import Timers
 from pagefault.runtime.host.waking import Waking
 from pagefault.runtime.host.workshop import Workshop
 from pagefault.runtime.kernel import events as ev
-from pagefault.runtime.values import AgentId, Interrupt
+from pagefault.runtime.values import AgentId, DeadLetter, Interrupt
 
 VISIT_S = 0.05
 """Time for whoever had an agent activated to speak to it."""
@@ -210,6 +210,10 @@ class Host:
         self.feed(frame, ev.InterruptArrived(self.clock.now_ms(), interrupt))
         self.workshop.hurry(agent, interrupt.priority)
         return await future
+
+    async def bury(self, sender: str, letters: Sequence[DeadLetter]) -> None:
+        """Keep what could not be delivered; see :class:`~pagefault.runtime.host.routing.Bury`."""
+        await self._performer.bury(sender, letters)
 
     def feed(self, frame: Frame, event: ev.Event) -> None:
         """Queue an event for a frame; it is handled on a later turn of the loop."""

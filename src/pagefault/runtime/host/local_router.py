@@ -15,17 +15,17 @@ class LocalRouter:
 
     def __init__(self) -> None:
         self._host: Host | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[bool]] = set()
 
     def serve(self, host: Host) -> None:
         """Deliver to this host."""
         self._host = host
 
-    def route(self, sender: AgentId, to: AgentId, interrupt: Interrupt) -> asyncio.Task[None]:
+    def route(self, sender: AgentId, to: AgentId, interrupt: Interrupt) -> asyncio.Task[bool]:
         """See :class:`~pagefault.runtime.host.services.Router`."""
         if self._host is None:
             raise UsageError("the router has no host yet")
-        work = carry(self._host.deliver, self._host.clock, sender, to, interrupt)
+        work = carry(self._host.deliver, self._host.bury, self._host.clock, sender, to, interrupt)
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -38,7 +38,7 @@ from pagefault.runtime.kernel import events as ev
 from pagefault.runtime.kernel.intake import spoken
 from pagefault.runtime.kernel.pages import archived
 from pagefault.runtime.models.protocols import Processor
-from pagefault.runtime.values import AgentId, CallId, Effect, InterruptId, ModelReply, Page, PageId
+from pagefault.runtime.values import AgentId, CallId, DeadLetter, Effect, InterruptId, ModelReply, Page, PageId
 
 log = structlog.get_logger(__name__)
 
@@ -84,7 +84,7 @@ class Performer:
         self._feed = feed
         self._snapshot = snapshot
         self._fail = fail
-        self._sends: dict[tuple[AgentId, InterruptId], asyncio.Task[None]] = {}
+        self._sends: dict[tuple[AgentId, InterruptId], asyncio.Task[bool]] = {}
         self._arrived: OrderedDict[tuple[AgentId, InterruptId], None] = OrderedDict()  # while their sender slept
         self._table: dict[type[Any], Callable[[Frame, int, Any], None]] = {
             fx.CallModel: self._call_model,
@@ -306,7 +306,7 @@ class Performer:
             return
         frame.unsent[interrupt.id] = effect
 
-        def ended(task: asyncio.Task[None]) -> None:
+        def ended(task: asyncio.Task[bool]) -> None:
             self._sends.pop(key, None)
             if task.cancelled():
                 return
@@ -323,6 +323,20 @@ class Performer:
         if task is None:
             task = self._sends[key] = self._router.route(frame.id, effect.to, interrupt)
         task.add_done_callback(ended)
+
+    async def bury(self, sender: str, letters: Sequence[DeadLetter]) -> None:
+        """See :class:`~pagefault.runtime.host.routing.Bury`."""
+        gone = await self._stores.add_letters(letters)
+        agent = AgentId(sender)
+        if gone:
+            log.warning("dead_letters_dropped", letters=gone)
+        if self._listeners.is_watched(agent):
+            now_ms = self._clock.now_ms()
+            for letter in letters:
+                text = f"{letter.to}: {letter.why}"
+                self._listeners.show(Step(agent, letter.interrupt.id, "dead_letter", text, at_ms=now_ms))
+            if gone:
+                self._listeners.show(Step(agent, "", "dead_letters_dropped", value=gone, at_ms=now_ms))
 
     def _deliver(self, frame: Frame, _seq: int, effect: fx.Deliver) -> None:
         self._listeners.say(frame.id, effect.cause, effect.text)

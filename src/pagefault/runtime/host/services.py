@@ -9,7 +9,16 @@ from typing import Protocol
 
 from pagefault.runtime.functions.definition import CallContext, FunctionDefinition
 from pagefault.runtime.store.protocols import WORK, Activation, Append
-from pagefault.runtime.values import AgentId, ArchiveQuery, Interrupt, Page, PageId, SearchResult
+from pagefault.runtime.values import (
+    AgentId,
+    ArchiveQuery,
+    DeadLetter,
+    Interrupt,
+    LetterId,
+    Page,
+    PageId,
+    SearchResult,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +30,27 @@ class Owner:
     spaces: tuple[str, ...] = ()
 
 
-class Stores(Protocol):
+class MailStores(Protocol):
+    """Dead letters and topics of a whole fleet; see :class:`~pagefault.runtime.store.protocols.Mail`."""
+
+    async def add_letters(self, letters: Sequence[DeadLetter]) -> int:
+        """Keep letters; returns how many older ones had to go for them."""
+
+    async def letters(self, limit: int, to: AgentId | None = None) -> list[DeadLetter]:
+        """The newest letters, newest first, of one agent or of all."""
+
+    async def letters_by_id(self, ids: Sequence[LetterId]) -> list[DeadLetter]: ...
+    async def remove_letters(self, ids: Sequence[LetterId]) -> int: ...
+    async def subscribe(self, agent: AgentId, topic: str) -> bool:
+        """``False``: the agent has as many topics as it may have.  Raises ``UnknownAgent``."""
+
+    async def unsubscribe(self, agent: AgentId, topic: str) -> bool: ...
+    async def subscribers(self, topic: str) -> list[AgentId]: ...
+    async def topics(self, agent: AgentId | None = None) -> list[tuple[str, int]]:
+        """Each topic with the number of those who hear it: all, or those of one agent."""
+
+
+class Stores(MailStores, Protocol):
     """Journal and archive as hosts use them; the work happens in a thread or in another process."""
 
     async def register(self, agents: Sequence[tuple[AgentId, bytes]]) -> int: ...
@@ -32,6 +61,8 @@ class Stores(Protocol):
     async def due(self, until_ms: int, from_ms: int = WORK) -> list[tuple[AgentId, int]]:
         """Agents that must be awake at a time from ``from_ms`` up to ``until_ms``, with that time."""
 
+    async def set_placements(self, group: Sequence[tuple[AgentId, bytes | None]]) -> None: ...
+    async def placements(self) -> list[tuple[AgentId, bytes]]: ...
     async def write_pages(self, pages: Sequence[tuple[Owner, Page, int]]) -> None:
         """Queue pages for the archive, with the journal's number of the event that made each; what is
         queued is found by later searches."""
@@ -57,7 +88,8 @@ class FunctionRunner(Protocol):
 class Router(Protocol):
     """Brings an interrupt to another agent, wherever that is."""
 
-    def route(self, sender: AgentId, to: AgentId, interrupt: Interrupt) -> asyncio.Task[None]:
-        """Return at once; keep trying until it is accepted, refused for good, or too late.  A sender that
-        waits for a reply gets a failed one if it cannot be delivered.  The task ends when the interrupt is
-        settled in one way or another; if it is cancelled, or raises, it is not settled."""
+    def route(self, sender: AgentId, to: AgentId, interrupt: Interrupt) -> asyncio.Task[bool]:
+        """Return at once; keep trying until it is accepted, refused for good, or too late.  What cannot be
+        delivered is a dead letter then, and a sender that waits for a reply gets a failed one.  The task ends when
+        the interrupt is settled in one way or another, with whether it was accepted; if it is cancelled, or
+        raises, it is not settled."""

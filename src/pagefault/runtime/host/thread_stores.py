@@ -19,7 +19,7 @@ from pagefault.runtime.store.embed import make_embedder
 from pagefault.runtime.store.gateway import AgentMemory
 from pagefault.runtime.store.open import ShardStores, open_stores
 from pagefault.runtime.store.protocols import WORK, Activation, Append
-from pagefault.runtime.values import AgentId, ArchiveQuery, Page, PageId, SearchResult
+from pagefault.runtime.values import AgentId, ArchiveQuery, DeadLetter, LetterId, Page, PageId, SearchResult
 
 T = TypeVar("T")
 
@@ -69,6 +69,38 @@ class ThreadStores:
 
     async def due(self, until_ms: int, from_ms: int = WORK) -> list[tuple[AgentId, int]]:
         return await self._in_journal(lambda: list(self._stores.journal.due(until_ms, from_ms)))
+
+    async def set_placements(self, group: Sequence[tuple[AgentId, bytes | None]]) -> None:
+        await self._in_journal(partial(self._stores.journal.set_placements, group))
+
+    async def placements(self) -> list[tuple[AgentId, bytes]]:
+        return await self._in_journal(lambda: list(self._stores.journal.placements()))
+
+    # --- mail, in the journal's file
+
+    async def add_letters(self, letters: Sequence[DeadLetter]) -> int:
+        return await self._in_journal(partial(self._stores.journal.mail.add_letters, letters))
+
+    async def letters(self, limit: int, to: AgentId | None = None) -> list[DeadLetter]:
+        return await self._in_journal(partial(self._stores.journal.mail.letters, limit, to))
+
+    async def letters_by_id(self, ids: Sequence[LetterId]) -> list[DeadLetter]:
+        return await self._in_journal(partial(self._stores.journal.mail.letters_by_id, ids))
+
+    async def remove_letters(self, ids: Sequence[LetterId]) -> int:
+        return await self._in_journal(partial(self._stores.journal.mail.remove_letters, ids))
+
+    async def subscribe(self, agent: AgentId, topic: str) -> bool:
+        return await self._in_journal(partial(self._stores.journal.mail.subscribe, agent, topic))
+
+    async def unsubscribe(self, agent: AgentId, topic: str) -> bool:
+        return await self._in_journal(partial(self._stores.journal.mail.unsubscribe, agent, topic))
+
+    async def subscribers(self, topic: str) -> list[AgentId]:
+        return await self._in_journal(partial(self._stores.journal.mail.subscribers, topic))
+
+    async def topics(self, agent: AgentId | None = None) -> list[tuple[str, int]]:
+        return await self._in_journal(partial(self._stores.journal.mail.topics, agent))
 
     # --- archive
 

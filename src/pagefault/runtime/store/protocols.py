@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from pagefault.runtime.values import AgentId, ArchiveQuery, Page, PageId
+from pagefault.runtime.values import AgentId, ArchiveQuery, DeadLetter, LetterId, Page, PageId
 
 WORK = 0
 """The wake time of an agent that has work under way: something accepted and not handled, a chain not ended."""
@@ -52,8 +52,42 @@ class Activation:
         return self.snapshot_seq + len(self.records) + 1
 
 
+class Mail(Protocol):
+    """What is kept of messages between agents: those that could not be delivered, and who hears which topic.
+
+    All methods raise ``StoreUnavailable`` and ``StoreCorrupt``.
+    """
+
+    def add_letters(self, letters: Sequence[DeadLetter]) -> int:
+        """Keep letters; one that is here already is kept once.  Returns how many older ones had to go."""
+
+    def letters(self, limit: int, to: AgentId | None = None) -> list[DeadLetter]:
+        """The newest letters, newest first, of one agent or of all."""
+
+    def letters_by_id(self, ids: Sequence[LetterId]) -> list[DeadLetter]: ...
+    def remove_letters(self, ids: Sequence[LetterId]) -> int: ...
+    def subscribe(self, agent: AgentId, topic: str) -> bool:
+        """Subscribe an agent; a second time changes nothing.  ``False``: it has as many topics as it may have.
+
+        Raises ``UnknownAgent``.
+        """
+
+    def unsubscribe(self, agent: AgentId, topic: str) -> bool:
+        """Whether there was a subscription to end."""
+
+    def subscribers(self, topic: str) -> list[AgentId]:
+        """Who hears a topic, in order."""
+
+    def topics(self, agent: AgentId | None = None) -> list[tuple[str, int]]:
+        """Each topic with the number of those who hear it: all, or those of one agent."""
+
+
 class Journal(Protocol):
     """Ordered records of what entered each agent."""
+
+    @property
+    def mail(self) -> Mail:
+        """Dead letters and subscriptions, in the same file."""
 
     def register(self, agent: AgentId, definition: bytes) -> bool:
         """Make an agent; ``False`` if the same definition is there already.
@@ -80,6 +114,12 @@ class Journal(Protocol):
 
     def records(self, agent: AgentId, after_seq: int = 0) -> Iterator[tuple[int, bytes]]:
         """All records with a higher number, in order: for replay and for looking into."""
+
+    def set_placements(self, group: Sequence[tuple[AgentId, bytes | None]]) -> None:
+        """Keep where agents are wished to live (``None``: anywhere), all or none.  Raises ``UnknownAgent``."""
+
+    def placements(self) -> Iterator[tuple[AgentId, bytes]]:
+        """The wishes of all agents that have one."""
 
     def definition(self, agent: AgentId) -> bytes: ...
     def agents(self, prefix: str = "") -> Iterator[AgentId]: ...

@@ -5,7 +5,8 @@ and a table sorted by agent would dirty one page a record (measured with 10,000 
 a second).  ``heads`` holds what every append changes, apart from names and definitions, so
 that its rows stay a few bytes; the index ``wakes`` has the few agents among them that want to be woken.
 Definitions are kept once however many agents share them.  Every blob has a checksum that also covers whose it is
-and where it belongs, so a row in the wrong place is noticed.
+and where it belongs, so a row in the wrong place is noticed.  Dead letters go by names: one may be for an agent
+that does not exist.
 """
 
 from __future__ import annotations
@@ -14,8 +15,23 @@ from collections.abc import Mapping
 from typing import Final
 
 APPLICATION_ID: Final = 0x70676674  # "pgft", so that `file` and we can tell our own
-SCHEMA_VERSION: Final = 2
-SCHEMA: Final = """
+SCHEMA_VERSION: Final = 3
+MAIL: Final = """
+CREATE TABLE dead_letters (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, receiver TEXT NOT NULL, why TEXT NOT NULL,
+    at_ms INTEGER NOT NULL, crc INTEGER NOT NULL, data BLOB NOT NULL
+) STRICT;
+CREATE TABLE subscriptions (
+    topic TEXT NOT NULL, agent TEXT NOT NULL, PRIMARY KEY (topic, agent)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX subscribers ON subscriptions (agent);
+"""
+"""What is kept of messages between agents; see :mod:`pagefault.runtime.store.mail`."""
+PLACEMENTS: Final = """
+CREATE TABLE placements (agent INTEGER PRIMARY KEY, crc INTEGER NOT NULL, data BLOB NOT NULL) STRICT;
+"""
+"""Where agents are wished to live; see :mod:`pagefault.runtime.store.placements`."""
+SCHEMA: Final = f"""
 CREATE TABLE definitions (id INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, data BLOB NOT NULL) STRICT;
 CREATE TABLE agents (
     id INTEGER PRIMARY KEY,
@@ -32,6 +48,7 @@ CREATE TABLE snapshots (
 CREATE TABLE records (
     agent INTEGER NOT NULL, seq INTEGER NOT NULL, crc INTEGER NOT NULL, data BLOB NOT NULL, UNIQUE (agent, seq)
 ) STRICT;
+{MAIL}{PLACEMENTS}
 """
 MIGRATIONS: Final[Mapping[int, str]] = {
     # Version 1 did not know who has work under way: whoever has lived is looked at once.
@@ -40,5 +57,7 @@ MIGRATIONS: Final[Mapping[int, str]] = {
     CREATE INDEX wakes ON heads (wake_ms) WHERE wake_ms IS NOT NULL;
     UPDATE heads SET wake_ms = 0 WHERE next_seq > 1;
     """,
+    # Version 2 kept no dead letters, no topics, and no wishes of where to live.
+    2: MAIL + PLACEMENTS,
 }
 """From each older version to the next."""

@@ -13,6 +13,7 @@ import threading
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -26,6 +27,8 @@ from pagefault.runtime.errors import (
     UnknownAgent,
 )
 from pagefault.runtime.store.lock import OpenerLock
+from pagefault.runtime.store.mail import SqliteMail
+from pagefault.runtime.store.placements import read_placements, write_placements
 from pagefault.runtime.store.protocols import WORK, Activation, Append
 from pagefault.runtime.store.schema import APPLICATION_ID, MIGRATIONS, SCHEMA, SCHEMA_VERSION
 from pagefault.runtime.values import AgentId
@@ -63,6 +66,7 @@ class SqliteJournal:
             raise StoreUnavailable(f"SQLite {sqlite3.sqlite_version} is too old, 3.37 or newer is needed")
         self._path = Path(path)
         self._mutex = threading.Lock()
+        self.mail = SqliteMail(self._transaction, self._read)
         self._lock = OpenerLock(self._path.with_name(self._path.name + ".lock"))
         is_new = not self._path.exists()
         self._connection: sqlite3.Connection | None = None
@@ -247,6 +251,16 @@ class SqliteJournal:
             if len(rows) < ROWS_A_READ:
                 return
             last = rows[-1][:2]
+
+    def set_placements(self, group: Sequence[tuple[AgentId, bytes | None]]) -> None:
+        with self._transaction() as connection:
+            write_placements(connection, group)
+
+    def placements(self) -> Iterator[tuple[AgentId, bytes]]:
+        last = 0
+        while rows := self._read(partial(read_placements, after=last, limit=ROWS_A_READ)):
+            for last, agent, data in rows:
+                yield agent, data
 
     def records(self, agent: AgentId, after_seq: int = 0) -> Iterator[tuple[int, bytes]]:
         """All records with a number above ``after_seq``, in order.  Raises ``UnknownAgent``, ``StoreCorrupt``."""
