@@ -171,10 +171,15 @@ def _make(
     factory = shipped.get(name) or _load(kind, shipped, name)
     _check_names(name, factory, given)
     made = factory(**given)
-    if not isinstance(made, contract):
+    if (type(made), contract) not in _fitting and not isinstance(made, contract):
         missing = sorted(each for each in _members(contract) if not hasattr(made, each))
         raise PolicyError(name, type(made).__qualname__, f"an object that also has {', '.join(missing)}")
+    _fitting.add((type(made), contract))
     return made
+
+
+_fitting: set[tuple[type, type]] = set()
+"""Classes whose objects have been found to fit a contract: a Protocol takes many microseconds to find out."""
 
 
 def _load(kind: str, shipped: Mapping[str, object], name: str) -> Callable[..., Any]:

@@ -15,6 +15,7 @@ from pagefault.runtime.functions.decorator import function
 from pagefault.runtime.host import commit
 from pagefault.runtime.host.config import Agent
 from pagefault.runtime.host.records import CODEC, UNSENT
+from pagefault.runtime.host.snapshots import decode_snapshot
 from pagefault.runtime.kernel import effects as fx
 from pagefault.runtime.kernel.pages import from_row
 from pagefault.runtime.models.scripted import Reply, call, nothing, say
@@ -386,7 +387,7 @@ async def test_a_snapshot_stands_for_what_is_archived_and_committed_and_for_noth
         for item in group:
             if item.snapshot is not None:
                 order.append("snapshot")
-                rows = cast("dict[str, list[object]]", CODEC.decode(item.snapshot))["entries"]
+                rows = decode_snapshot(item.agent, item.snapshot)["entries"]
                 stored = {(ADA, shown.page.id) for shown in map(from_row, rows) if shown.stored}
                 assert stored
                 missing.append(len(stored - stores.pages.keys()))

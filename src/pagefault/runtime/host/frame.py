@@ -9,6 +9,7 @@ from typing import Any
 from pagefault.runtime.functions.registry import AgentFunctions
 from pagefault.runtime.host.records import CODEC, UNSENT
 from pagefault.runtime.host.services import Owner
+from pagefault.runtime.host.snapshots import encode_snapshot
 from pagefault.runtime.kernel.agent import AgentState
 from pagefault.runtime.kernel.effects import AnyEffect, Send
 from pagefault.runtime.kernel.events import Event
@@ -153,7 +154,7 @@ class Frame:
         """The agent as it is now, with the messages of its past that may not have arrived: after this snapshot
         nothing else would know of them."""
         unsent = [[send.cause, send.to, send.interrupt] for send in self.unsent.values()]
-        return CODEC.encode({**self.state.dump(), UNSENT: unsent})
+        return encode_snapshot({**self.state.dump(), UNSENT: unsent})
 
     def settle_append(self) -> None:
         """The append that was taken has ended, one way or the other."""

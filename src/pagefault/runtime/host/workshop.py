@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 
 from pagefault.policies.contract import EvictionPolicy, PolicyError
 from pagefault.policies.registry import UnknownPolicy, make_fetch, make_policy, make_scorer, make_write_back
-from pagefault.runtime.errors import ConfigError, StoreCorrupt, UnknownName
+from pagefault.runtime.errors import ConfigError, UnknownName
 from pagefault.runtime.functions.registry import AgentFunctions, Registry
-from pagefault.runtime.host.records import CODEC, UNSENT, decode_definition, decode_event
+from pagefault.runtime.host.records import UNSENT, decode_definition, decode_event
+from pagefault.runtime.host.snapshots import decode_snapshot
 from pagefault.runtime.kernel.agent import AgentState
 from pagefault.runtime.kernel.effects import AnyEffect, ForgetPages, Send, StorePages
 from pagefault.runtime.kernel.functions import TokenCounter
@@ -22,6 +23,8 @@ from pagefault.runtime.store.protocols import Activation
 from pagefault.runtime.values import AgentId, Priority
 
 DEFINITIONS_MAX = 4096
+TABLES_MAX = 256
+"""Tables of functions that are kept though nobody who is awake has them: the next to wake may."""
 MakeProcessor = Callable[[ModelSettings], Processor]
 
 
@@ -51,6 +54,7 @@ class Workshop:
         """Told of every interrupt: calls of its agent that wait for their turn take its priority if it is higher."""
         self._processors: dict[ModelSettings, Processor] = {}
         self._definitions: dict[bytes, AgentDefinition] = {}
+        self._tables: dict[tuple[str, ...], AgentFunctions] = {}
 
     def processor(self, settings: ModelSettings) -> Processor:
         """The processor of these settings, shared by all agents that have them."""
@@ -60,7 +64,12 @@ class Workshop:
         return processor
 
     def functions(self, definition: AgentDefinition) -> AgentFunctions:
-        return self.registry.table(definition.functions)
+        table = self._tables.get(definition.functions)
+        if table is None:
+            if len(self._tables) >= TABLES_MAX:
+                self._tables.clear()
+            table = self._tables[definition.functions] = self.registry.table(definition.functions)
+        return table
 
     def make(
         self,
@@ -108,9 +117,7 @@ class Workshop:
         state = self.make(definition, functions)
         redo: list[tuple[int, AnyEffect]] = []
         if activation.snapshot is not None:
-            snapshot = CODEC.decode(activation.snapshot)
-            if not isinstance(snapshot, dict):
-                raise StoreCorrupt(f"{activation.agent}: its snapshot is a {type(snapshot).__name__}")
+            snapshot = decode_snapshot(activation.agent, activation.snapshot)
             state.load(snapshot)
             redo += [
                 (activation.snapshot_seq, Send(cause, to, interrupt))

@@ -179,10 +179,10 @@ def from_row(saved: object) -> Entry:
     if isinstance(saved, Entry):
         is_plain = saved.page.fidelity is Fidelity.FULL and saved.message == replace(saved, message=None).look()
         return replace(saved, message=None) if is_plain else saved
-    if not isinstance(saved, list):
+    if not isinstance(saved, list | tuple):
         raise TypeError(f"an entry is saved as {type(saved).__name__}")
     page, message, stored, paged_in, is_cut = saved
-    if not isinstance(page, Page) or not isinstance(message, Message | None):
+    if type(page) is not Page or (message is not None and type(message) is not Message):
         raise TypeError("an entry is saved without its page or message")
     return Entry(page, message, bool(stored), bool(paged_in), bool(is_cut))
 

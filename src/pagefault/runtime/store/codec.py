@@ -20,6 +20,7 @@ hold, survive.
 from __future__ import annotations
 
 import json
+import sys
 import types
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, NoReturn
@@ -29,7 +30,7 @@ import msgpack
 from pagefault.runtime import values
 from pagefault.runtime.errors import InternalError, StoreCorrupt
 from pagefault.runtime.kernel import effects, events, functions
-from pagefault.runtime.store.layout import TAG_KEY, Mistyped, layout_of, shared
+from pagefault.runtime.store.layout import NAME_CHARS_MAX, TAG_KEY, Mistyped, layout_of, shared
 
 __all__ = ["TAGS", "VERSION", "Codec", "decode", "encode"]
 
@@ -223,6 +224,7 @@ class Codec:
 
 
 CONTAINERS: Final = (list, dict, tuple)
+LOOKED_AT: Final = frozenset({list, dict, msgpack.Timestamp})
 
 
 def _refuse_extension(code: int, _data: bytes) -> NoReturn:
@@ -262,10 +264,14 @@ def _check_decoded(value: object) -> None:
             if type(item) is dict:
                 if not all(type(key) is str for key in item):
                     raise StoreCorrupt("stored map has a key that is not a string")
-                below.extend(item.values())
+                below.extend([child for child in item.values() if type(child) in LOOKED_AT])
             elif type(item) is list:
-                item[:] = map(shared, item)
-                below.extend(item)
+                kinds = set(map(type, item))  # leaves are most of what there is: they are looked at in C
+                if str in kinds:
+                    is_names = len(kinds) == 1 and max(map(len, item)) <= NAME_CHARS_MAX
+                    item[:] = map(sys.intern if is_names else shared, item)
+                if not kinds.isdisjoint(LOOKED_AT):
+                    below.extend([child for child in item if type(child) in LOOKED_AT])
             elif type(item) is msgpack.Timestamp:
                 raise StoreCorrupt("stored value holds a msgpack timestamp; none is allowed")
         if not below:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any, Final
 
-__all__ = ["TAG_KEY", "Layout", "Mistyped", "Reader", "Writer", "layout_of", "shared"]
+__all__ = ["NAME_CHARS_MAX", "TAG_KEY", "Layout", "Mistyped", "Reader", "Writer", "layout_of", "shared"]
 
 TAG_KEY: Final = "~"
 """The key, among the names of fields, under which a map carries its class's tag."""
