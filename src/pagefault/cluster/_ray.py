@@ -25,6 +25,7 @@ from ray.exceptions import (
     RayTaskError,
     WorkerCrashedError,
 )
+from ray.util import list_named_actors
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pagefault.policies.contract import PolicyError
@@ -309,6 +310,11 @@ def find_actor(name: str, namespace: str) -> Handle | None:
         return ray.get_actor(name, namespace=namespace)
     except ValueError:
         return None
+
+
+def named_actors() -> list[tuple[str, str]]:
+    """Name and namespace of every named actor of the cluster."""
+    return [(entry["name"], entry["namespace"]) for entry in cast("Any", list_named_actors)(all_namespaces=True)]
 
 
 def end_actor(handle: Handle) -> None:

@@ -9,25 +9,21 @@ import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import structlog
-
 from pagefault.cluster import _ray
-from pagefault.cluster.remote_stores import RemoteStores
-from pagefault.cluster.router import LOST, ClusterRouter
+from pagefault.cluster.asking import ask_host, inspect_agent, tier_totals
+from pagefault.cluster.fleet_start import Running, find_fleet, join_fleet, start_fleet
+from pagefault.cluster.ownership import fleet_name, namespace_of
 from pagefault.cluster.scheduler.directory import check_placement
-from pagefault.cluster.scheduler_actor import SchedulerActor
-from pagefault.cluster.settings import SCHEDULER_NAME, Code, FleetSettings
-from pagefault.cluster.store_actor import StoreActor
+from pagefault.cluster.settings import Code, FleetSettings
 from pagefault.cluster.streams import read_agent, read_all
-from pagefault.cluster.wire import pack, unpack
+from pagefault.cluster.whereabouts import Whereabouts, forget_whereabouts
 from pagefault.policies.tiers import Tier
-from pagefault.runtime.errors import ConfigError, InternalError, Overloaded, StaleEpoch, StoreUnavailable, UsageError
-from pagefault.runtime.functions.registry import Registry
+from pagefault.runtime.errors import ConfigError, Overloaded, UsageError
 from pagefault.runtime.host.clock import SystemClock
 from pagefault.runtime.host.config import Agent
 from pagefault.runtime.host.fleet import (
@@ -36,35 +32,25 @@ from pagefault.runtime.host.fleet import (
     as_interrupt,
     check_receipt,
     checked_tiers,
-    handled_before,
     register_all,
     text_of,
 )
-from pagefault.runtime.host.records import Answer, Inspection, Receipt, Step
+from pagefault.runtime.host.records import Answer, Inspection, Step, encode_definition
 from pagefault.runtime.host.residency import FrameSettings
-from pagefault.runtime.host.workshop import Workshop
-from pagefault.runtime.models.budget.gate import local_gate
-from pagefault.runtime.models.budget.processor import MakeProcessor, budgeted
 from pagefault.runtime.models.budget.settings import BudgetSettings, Endpoint, budget_plan
-from pagefault.runtime.models.registry import make_processor
-from pagefault.runtime.models.scripted import mind
-from pagefault.runtime.models.tokens import BpeTokenCounter
 from pagefault.runtime.values import AgentId, Interrupt, InterruptId
 
 IDLE_POLL_S = 0.02
-START_TIMEOUT_S = 120.0
-LOST_RETRIES = 5
 IDLE_LOOKS = 2
 """A message may be between two hosts while each of them looks idle, so all must be idle twice in a row."""
-
-log = structlog.get_logger(__name__)
+IF_RUNNING = ("fail", "join")
 
 
 class Cluster:
     """Agents on Ray: hosts, store actors and a scheduler, on this machine or many.
 
     Use it as an asynchronous context manager.  ``address=None`` begins a Ray of its own on this machine;
-    an address (``auto``, ``ray://…``) joins one that runs.  ``folder`` (on the stores' node) keeps journal
+    an address (``auto``, ``IP:PORT``) joins one that runs.  ``folder`` (on the stores' node) keeps journal
     and archive as for :class:`~pagefault.runtime.host.local.Local`; without one the fleet is forgotten at the
     end.  ``placement``: ``packed`` (many agents a Ray actor), ``dedicated`` (one each: a process of its own,
     with ``resources``) or ``auto`` (packed).  ``hosts`` is the number of packed hosts (default: processors
@@ -72,6 +58,12 @@ class Cluster:
     hosts together.  ``functions`` and ``minds`` are the program's own; ``module:name`` references need none.
     ``frames``, ``frames_bytes``, ``frames_policy``, ``idle_s`` and ``memory_bytes`` bound what is resident in each
     host: see :class:`~pagefault.runtime.host.residency.FrameSettings`.
+
+    ``name`` is what others find the fleet by (:meth:`attach`); ``if_running="join"`` joins one of that name
+    instead of failing, and then nothing else that is said here counts.  The fleet ends with this object, or when
+    its process dies; with ``keep`` it runs on, until somebody calls :meth:`stop`.  ``runtime_env`` is Ray's (such
+    as ``{"working_dir": "."}``) and brings the program's code to the hosts.  ``stores_node`` is the id of the node
+    whose disk has ``folder`` (default: this process's).
 
     Raises (on entering) :class:`~pagefault.runtime.errors.ConfigError` and
     :class:`~pagefault.runtime.errors.StoreUnavailable`; then nothing is left running.
@@ -81,13 +73,18 @@ class Cluster:
         self,
         folder: str | os.PathLike[str] | None = None,
         *,
+        name: str | None = None,
         address: str | None = None,
+        if_running: str = "fail",
+        keep: bool = False,
         placement: str = "auto",
         hosts: int | None = None,
         shards: int = 1,
         resources: Mapping[str, float] | None = None,
         functions: Iterable[Callable[..., Any]] = (),
         minds: Mapping[str, Callable[..., Any]] | None = None,
+        runtime_env: Mapping[str, Any] | None = None,
+        stores_node: str | None = None,
         durability: str = "sync",
         embedder: str = "wordllama",
         tiers: Iterable[Tier | Mapping[str, Any]] = (),
@@ -104,115 +101,136 @@ class Cluster:
             raise ConfigError("shards", shards, "1 or more")
         if hosts is not None and hosts < 1:
             raise ConfigError("hosts", hosts, "1 or more")
-        self._placement = check_placement(placement)
-        self._temporary = folder is None
-        self._folder = Path(folder).absolute() if folder is not None else None
+        if if_running not in IF_RUNNING:
+            raise ConfigError("if_running", if_running, " or ".join(map(repr, IF_RUNNING)))
+        if keep and folder is None:
+            raise ConfigError("folder", folder, "a folder, for a fleet that is kept")
+        chosen = fleet_name(name)
+        self._name: str | None = chosen
+        self._settings = FleetSettings(
+            namespace_of(chosen),
+            str(Path(folder).absolute()) if folder is not None else "",
+            shards,
+            hosts or 0,
+            durability,
+            embedder,
+            checked_tiers(tiers),
+            budget=budget_plan(endpoints, budget),
+            frames=FrameSettings(frames, frames_bytes, frames_policy, idle_s=idle_s, memory_bytes=memory_bytes),
+            placement=check_placement(placement),
+            resources=dict(resources or {}),
+        )
         self._address = address
-        self._hosts = hosts
-        self._shards = shards
-        self._resources = dict(resources or {})
+        self._if_running = if_running
+        self._keep = keep
         self._code = Code(tuple(functions), dict(minds or {}))
-        self._durability = durability
-        self._embedder = embedder
-        self._tiers = checked_tiers(tiers)
-        self._budget = budget_plan(endpoints, budget)
-        self._frames = FrameSettings(frames, frames_bytes, frames_policy, idle_s=idle_s, memory_bytes=memory_bytes)
+        self._runtime_env = dict(runtime_env or {})
+        self._stores_node = stores_node
         self._cpus = cpus
         self._clock = SystemClock()
         self._numbers = itertools.count(1)
         self._token = os.urandom(6).hex()
         self._session: _ray.Session | None = None
-        self._running: _Running | None = None
+        self._running: Running | None = None
+        self._joins = False
+        self._temporary: Path | None = None
+
+    @classmethod
+    def attach(cls, name: str | None = None, *, address: str = "auto") -> Self:
+        """A fleet that runs, from another process: ``async with Cluster.attach("town") as fleet``.
+
+        Everything can be done with it that its first driver can do; leaving the block leaves the fleet running.
+        ``address`` is that of its Ray cluster; without a name the only fleet there is meant.  Raises (on entering)
+        :class:`~pagefault.runtime.errors.ConfigError` when no such fleet runs there.
+        """
+        fleet = cls(name=name, address=address)
+        fleet._joins, fleet._name = True, name
+        return fleet
 
     async def __aenter__(self) -> Self:
         if self._running is not None:
             raise UsageError("this Cluster is open already")
-        if self._folder is None:
-            self._folder = Path(tempfile.mkdtemp(prefix="pagefault-"))
         try:
             # Not in a thread: Ray binds its signal handling and its connection to the one that begins it.
-            self._session = _ray.Session(self._address, cpus=self._cpus)
-            self._running = await self._start()
+            self._session = _ray.Session(self._address, cpus=self._cpus, runtime_env=self._runtime_env)
+            self._running = await self._open()
         except BaseException:  # whatever it was, also a cancellation: nothing may be left running
-            await self.stop()
+            await self._close(ends=not self._joins)
             raise
         return self
 
-    async def _start(self) -> _Running:
-        namespace = f"pagefault-{self._token}"
-        hosts = self._hosts if self._hosts is not None else max(1, _ray.cpu_count() - 1)
-        settings = FleetSettings(
-            namespace,
-            str(self._folder),
-            self._shards,
-            hosts,
-            self._durability,
-            self._embedder,
-            self._tiers,
-            frames=self._frames,
-            budget=self._budget,
+    async def _open(self) -> Running:
+        if self._if_running == "join" and not self._joins and self._name is not None:
+            running = await find_fleet(self._name, self._clock)
+            if running is not None:
+                self._joins = True
+                return running
+        return await (join_fleet(self._name, self._clock) if self._joins else self._start())
+
+    async def _start(self) -> Running:
+        assert self._session is not None
+        if self._keep and self._session.began_ray:
+            raise ConfigError("keep", True, "False where Ray is begun, and ends, with this process: give an address")
+        settings = self._settings
+        if not settings.folder:
+            self._temporary = Path(tempfile.mkdtemp(prefix="pagefault-"))
+        settings = replace(
+            settings,
+            folder=settings.folder or str(self._temporary),
+            packed_hosts=settings.packed_hosts or max(1, _ray.cpu_count() - 1),
+            owner="" if self._keep else _ray.this_job(),
         )
-        registry = Registry()
-        for function in self._code.functions:
-            registry.add(function)
-        for name, function in self._code.minds.items():
-            mind(name)(function)
-        maker: MakeProcessor = make_processor
-        if self._budget:  # only to try definitions out: no call is made from here
-            maker = budgeted(self._budget, local_gate(self._budget), make_processor)
-        workshop = Workshop(registry, BpeTokenCounter(), maker)
-        actors: list[_ray.Handle] = []
-        try:
-            for shard in range(self._shards):
-                name = settings.store_name(shard)
-                actors.append(
-                    _ray.start_actor(
-                        StoreActor, settings, shard, name=name, namespace=namespace, max_concurrency=10_000
-                    )
-                )
-            scheduler = _ray.start_actor(SchedulerActor, settings, self._code, name=SCHEDULER_NAME, namespace=namespace)
-            stores, actors = actors, [scheduler, *actors]
+        here = _ray.this_node()
+        running = await start_fleet(settings, self._code, self._clock, stores_node=self._stores_node or here)
+        if self._temporary is None and self._stores_node in (None, here):
+            place = Whereabouts(settings.name, _ray.gcs_address(), os.getpid(), self._clock.now_ms(), self._keep)
             try:
-                async with asyncio.timeout(START_TIMEOUT_S):
-                    for store in stores:
-                        await _ray.call_constructed(store, "ready")
-                    await _ray.call_constructed(scheduler, "watch")
-            except TimeoutError:
-                raise StoreUnavailable(f"the store actors did not start within {START_TIMEOUT_S:.0f} s") from None
-        except BaseException:  # as in __aenter__
-            for actor in actors:
-                _ray.end_actor(actor)
-            raise
-        router = ClusterRouter(settings, self._clock)
-        return _Running(workshop, RemoteStores(settings), router, scheduler, stores)
+                place.write(settings.path)
+            except BaseException:  # as in __aenter__, which does not have this fleet yet
+                await running.stop()
+                raise
+        return running
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self.stop()
+        await self._close(ends=not (self._keep or self._joins))
 
     async def stop(self) -> None:
-        """Save every agent, close the stores, leave Ray.  Safe to call twice."""
+        """End the fleet, for everybody: save every agent, close the stores, leave Ray.  Safe to call twice."""
+        await self._close(ends=True)
+
+    async def leave(self) -> None:
+        """Leave a fleet that runs on.  One that is not kept ends when the process that began it leaves Ray."""
+        await self._close(ends=False)
+
+    async def _close(self, *, ends: bool) -> None:
         running, self._running = self._running, None
         session, self._session = self._session, None
         try:
             if running is not None:
-                await running.stop()
+                await (running.stop() if ends else running.leave())
+                if ends:
+                    forget_whereabouts(running.settings.path, running.settings.name)
         finally:
             if session is not None:
                 session.close()
-            if self._temporary and self._folder is not None:
-                shutil.rmtree(self._folder, ignore_errors=True)
-                self._folder = None
+            if self._temporary is not None and ends:
+                shutil.rmtree(self._temporary, ignore_errors=True)
+                self._temporary = None
+
+    @property
+    def name(self) -> str:
+        """What others find this fleet by."""
+        return self._parts.settings.name
 
     @property
     def folder(self) -> Path:
-        if self._folder is None:
-            raise UsageError("Cluster is not open: use `async with Cluster(...) as fleet:`")
-        return self._folder
+        """Where its data is, on the stores' node."""
+        return self._parts.settings.path
 
     @property
-    def _parts(self) -> _Running:
+    def _parts(self) -> Running:
         if self._running is None:
             raise UsageError("Cluster is not open: use `async with Cluster(...) as fleet:`")
         return self._running
@@ -226,12 +244,28 @@ class Cluster:
 
     async def spawn_many(self, agents: Iterable[Agent], placement: str | None = None) -> list[AgentRef]:
         """Make many agents; none takes a frame or a process before it is spoken to."""
-        parts = self._parts
-        wish = self._placement if placement is None else check_placement(placement)
-        refs = await register_all(self, agents, parts.workshop.try_out, parts.remote.register)
+        parts, described = self._parts, list(agents)
+        wish = parts.settings.placement if placement is None else check_placement(placement)
+        if parts.workshop is None:
+            await self._try_out_there(described)
+        try_out = parts.workshop.try_out if parts.workshop is not None else _tried_already
+        refs = await register_all(self, described, try_out, parts.remote.register)
         if wish == "dedicated":
-            await _ray.call(parts.scheduler, "wish", [ref.id for ref in refs], wish, self._resources)
+            await self._ask_scheduler("wish", [ref.id for ref in refs], wish, dict(parts.settings.resources))
         return refs
+
+    async def _try_out_there(self, agents: Iterable[Agent]) -> None:
+        """Try descriptions out where the fleet's code is: a driver that joined may not have it."""
+        definitions = [agent.definition() for agent in agents]
+        different = {encode_definition(definition): definition.id for definition in definitions}
+        await self._ask_scheduler("try_out", [(str(agent), data) for data, agent in different.items()])
+
+    async def _ask_scheduler(self, method: str, *arguments: object) -> Any:
+        try:
+            return await _ray.call(self._parts.scheduler, method, *arguments)
+        except _ray.ActorLost as error:
+            problem = "its scheduler does not answer; it may have been stopped"
+            raise Overloaded(f"the fleet {self.name}: {problem}") from error
 
     def agent(self, name: str) -> AgentRef:
         """A reference to an agent that is there already."""
@@ -243,7 +277,7 @@ class Cluster:
 
     async def hosts(self) -> dict[str, list[str]]:
         """Every host with the agents placed there."""
-        hosts: dict[str, list[str]] = await _ray.call(self._parts.scheduler, "hosts")
+        hosts: dict[str, list[str]] = await self._ask_scheduler("hosts")
         return hosts
 
     async def host_pid(self, agent: AgentId | str) -> int:
@@ -267,26 +301,7 @@ class Cluster:
 
     async def answer(self, agent: AgentId | str, message: str | Interrupt, timeout_s: float = ASK_TIMEOUT_S) -> Answer:
         """Like :meth:`ask`, with how the chain ended; a failed chain does not raise."""
-        router, interrupt, name = self._parts.router, self._interrupt(message), AgentId(agent)
-        async with asyncio.timeout(timeout_s):  # here too: a host that cannot start would never answer
-            for _ in range(LOST_RETRIES):
-                host = await router.locate(name)
-                try:
-                    data = await _ray.call(await router.started(host), "ask", name, pack(interrupt), timeout_s)
-                except LOST:
-                    await router.lost(host)
-                    continue
-                except StaleEpoch:  # another host has the agent; the same interrupt is known there
-                    router.forget(name)
-                    continue
-                result = unpack(data)
-                if isinstance(result, Receipt):
-                    check_receipt(agent, result)
-                    result = handled_before(result)
-                if not isinstance(result, Answer):
-                    raise InternalError(f"{host} answered a question with {type(result).__name__}")
-                return result
-        raise Overloaded(f"{agent}: its host was lost {LOST_RETRIES} times in a row")
+        return await ask_host(self._parts.router, AgentId(agent), self._interrupt(message), timeout_s)
 
     async def stream(self, agent: AgentId | str | None = None) -> AsyncIterator[Step]:
         """Steps as they happen, of one agent or of all.  See :meth:`Local.stream`."""
@@ -301,39 +316,17 @@ class Cluster:
 
     async def inspect(self, agent: AgentId | str) -> Inspection:
         """The agent's context, page by page.  See :meth:`Local.inspect`."""
-        router, name = self._parts.router, AgentId(agent)
-        for _ in range(LOST_RETRIES):
-            host = await router.locate(name)
-            try:
-                inspection = unpack(await _ray.call(await router.started(host), "inspect", name))
-            except LOST:
-                await router.lost(host)
-            else:
-                break
-        else:
-            raise Overloaded(f"{agent}: its host was lost {LOST_RETRIES} times in a row")
-        if not isinstance(inspection, Inspection):
-            raise InternalError(f"a host answered an inspection with {type(inspection).__name__}")
-        return inspection
+        return await inspect_agent(self._parts.router, AgentId(agent))
 
     async def tier_statistics(self) -> dict[str, dict[str, int]]:
         """What the tiers of all hosts did, added up.  See :meth:`Local.tier_statistics`."""
-        router = self._parts.router
-        names = list(await self.hosts())
-        found = await asyncio.gather(*(_ray.call(router.actor(name), "tier_statistics") for name in names))
-        totals: dict[str, dict[str, int]] = {}
-        for statistics in found:
-            for tier, counts in statistics.items():
-                row = totals.setdefault(tier, {})
-                for name, count in counts.items():
-                    row[name] = row.get(name, 0) + count
-        return totals
+        return await tier_totals(self._parts.router, list(await self.hosts()))
 
     async def budget_statistics(self) -> dict[str, dict[str, float]]:
         """What all hosts have sent and spent.  See :meth:`Local.budget_statistics`."""
-        if not self._budget:
+        if not self._parts.settings.budget:
             return {}
-        found: dict[str, dict[str, float]] = await _ray.call(self._parts.scheduler, "budget_statistics")
+        found: dict[str, dict[str, float]] = await self._ask_scheduler("budget_statistics")
         return found
 
     async def idle(self) -> None:
@@ -347,25 +340,5 @@ class Cluster:
             await asyncio.sleep(IDLE_POLL_S)
 
 
-@dataclass(frozen=True, slots=True)
-class _Running:
-    """The parts of a fleet that is running."""
-
-    workshop: Workshop
-    remote: RemoteStores
-    router: ClusterRouter
-    scheduler: _ray.Handle
-    stores: list[_ray.Handle]
-
-    async def stop(self) -> None:
-        """Hosts first, so that they can save; then the scheduler and the stores."""
-        await self.router.close()
-        try:
-            for actor in (self.scheduler, *self.stores):
-                try:
-                    await _ray.call(actor, "stop")
-                except _ray.ActorLost:  # the others are stopped all the same
-                    log.warning("actor_gone", problem="an actor died before it was stopped; what it had is durable")
-        finally:
-            for handle in (self.scheduler, *self.stores):
-                _ray.end_actor(handle)
+def _tried_already(_definition: object) -> None:
+    """What :func:`register_all` calls for definitions that the fleet has tried out itself."""

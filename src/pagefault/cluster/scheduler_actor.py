@@ -13,13 +13,16 @@ import structlog
 
 from pagefault.cluster import _ray
 from pagefault.cluster.host_actor import HostActor
+from pagefault.cluster.ownership import end_with_owner
 from pagefault.cluster.remote_stores import RemoteStores
 from pagefault.cluster.scheduler.budget import BudgetLedger
 from pagefault.cluster.scheduler.directory import Directory
 from pagefault.cluster.settings import Code, FleetSettings
 from pagefault.cluster.wire import pack, unpack
+from pagefault.cluster.workshops import trying_workshop
 from pagefault.runtime.errors import StoreError
 from pagefault.runtime.host.clock import SystemClock
+from pagefault.runtime.host.records import decode_definition
 from pagefault.runtime.host.waking import HORIZON_MS
 from pagefault.runtime.models.budget.gate import monotonic_ms
 from pagefault.runtime.store.protocols import WORK
@@ -41,6 +44,7 @@ class SchedulerActor:
         self._handles: dict[str, _ray.Handle] = {}
         self._resources: dict[str, float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._following: asyncio.Task[None] | None = None  # not among the tasks, which stopping cancels
         self._started: set[str] = set()
         self._is_stopping = False
         self._ledger = BudgetLedger(settings.budget, os.urandom(4).hex())
@@ -52,6 +56,21 @@ class SchedulerActor:
         for agent in agents:
             self._directory.wish(AgentId(agent), placement)
         self._resources = resources
+
+    @_ray.control
+    async def describe(self) -> FleetSettings:
+        """What a driver must know that joins the fleet."""
+        return self._settings
+
+    @_ray.control
+    async def try_out(self, definitions: list[tuple[str, bytes]]) -> None:
+        """Make each definition and throw it away, where the fleet's code is; raises what is wrong with one."""
+        workshop = trying_workshop(self._code, self._settings.budget)
+        try:
+            for agent, data in definitions:
+                workshop.try_out(decode_definition(AgentId(agent), data))
+        finally:
+            await workshop.close()
 
     async def lease(self, data: bytes) -> bytes:
         """A host's exchange with the ledger of the model budget; see :mod:`.scheduler.budget`."""
@@ -90,6 +109,7 @@ class SchedulerActor:
             self._code,
             name=name,
             namespace=self._settings.namespace,
+            detached=True,
             resources=resources,
             max_concurrency=10_000,
         )
@@ -122,6 +142,7 @@ class SchedulerActor:
         """Begin to look after the fleet: what was accepted before it began goes on, timers ring wherever their
         agents sleep, and hosts that died are noticed though nobody speaks to them."""
         self._spawn(self._look())
+        self._following = asyncio.get_running_loop().create_task(end_with_owner(self._settings, self.stop))
 
     async def _look(self) -> None:
         from_ms = WORK

@@ -13,11 +13,16 @@ from pagefault.runtime.host.residency import FrameSettings
 from pagefault.runtime.models.budget.settings import Plan
 
 SCHEDULER_NAME = "scheduler"
+NAMESPACE_PREFIX = "pagefault-"
 
 
 @dataclass(frozen=True, slots=True)
 class FleetSettings:
-    """``namespace`` is Ray's, ``folder`` the data's on the stores' node; ``shards`` is fixed once data exists."""
+    """``namespace`` is Ray's, ``folder`` the data's on the stores' node; ``shards`` is fixed once data exists.
+
+    ``owner`` is the job of the driver with which the fleet ends, empty for a fleet that is kept; ``placement``
+    and ``resources`` are what agents get whose driver asks for nothing else.
+    """
 
     namespace: str
     folder: str
@@ -28,6 +33,13 @@ class FleetSettings:
     tiers: tuple[Tier, ...] = ()
     budget: Plan = field(default_factory=Plan)
     frames: FrameSettings = field(default_factory=FrameSettings)
+    owner: str = ""
+    placement: str = "packed"
+    resources: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return self.namespace.removeprefix(NAMESPACE_PREFIX)
 
     def store_name(self, shard: int) -> str:
         return f"store-{shard:02d}"

@@ -1,0 +1,67 @@
+"""Questions of a driver to the hosts of agents; when a host is lost, the next one is asked."""
+
+from __future__ import annotations
+
+import asyncio
+
+from pagefault.cluster import _ray
+from pagefault.cluster.router import LOST, ClusterRouter
+from pagefault.cluster.wire import pack, unpack
+from pagefault.runtime.errors import InternalError, Overloaded, StaleEpoch
+from pagefault.runtime.host.fleet import check_receipt, handled_before
+from pagefault.runtime.host.records import Answer, Inspection, Receipt
+from pagefault.runtime.values import AgentId, Interrupt
+
+LOST_RETRIES = 5
+
+
+async def ask_host(router: ClusterRouter, agent: AgentId, interrupt: Interrupt, timeout_s: float) -> Answer:
+    """Deliver one interrupt and wait for its chain's end.  See :meth:`pagefault.cluster.api.Cluster.answer`."""
+    async with asyncio.timeout(timeout_s):  # here too: a host that cannot start would never answer
+        for _ in range(LOST_RETRIES):
+            host = await router.locate(agent)
+            try:
+                data = await _ray.call(await router.started(host), "ask", agent, pack(interrupt), timeout_s)
+            except LOST:
+                await router.lost(host)
+                continue
+            except StaleEpoch:  # another host has the agent; the same interrupt is known there
+                router.forget(agent)
+                continue
+            result = unpack(data)
+            if isinstance(result, Receipt):
+                check_receipt(agent, result)
+                result = handled_before(result)
+            if not isinstance(result, Answer):
+                raise InternalError(f"{host} answered a question with {type(result).__name__}")
+            return result
+    raise Overloaded(f"{agent}: its host was lost {LOST_RETRIES} times in a row")
+
+
+async def inspect_agent(router: ClusterRouter, agent: AgentId) -> Inspection:
+    """See :meth:`pagefault.cluster.api.Cluster.inspect`."""
+    for _ in range(LOST_RETRIES):
+        host = await router.locate(agent)
+        try:
+            inspection = unpack(await _ray.call(await router.started(host), "inspect", agent))
+        except LOST:
+            await router.lost(host)
+        else:
+            break
+    else:
+        raise Overloaded(f"{agent}: its host was lost {LOST_RETRIES} times in a row")
+    if not isinstance(inspection, Inspection):
+        raise InternalError(f"a host answered an inspection with {type(inspection).__name__}")
+    return inspection
+
+
+async def tier_totals(router: ClusterRouter, hosts: list[str]) -> dict[str, dict[str, int]]:
+    """What the tiers of all hosts did, added up."""
+    found = await asyncio.gather(*(_ray.call(router.actor(name), "tier_statistics") for name in hosts))
+    totals: dict[str, dict[str, int]] = {}
+    for statistics in found:
+        for tier, counts in statistics.items():
+            row = totals.setdefault(tier, {})
+            for name, count in counts.items():
+                row[name] = row.get(name, 0) + count
+    return totals
