@@ -18,6 +18,7 @@ from pagefault.runtime.host.frame import Frame
 from pagefault.runtime.host.inspection import inspect
 from pagefault.runtime.host.listeners import Listeners
 from pagefault.runtime.host.memory import give_back
+from pagefault.runtime.host.moving import Moving
 from pagefault.runtime.host.page_cache import PageCache
 from pagefault.runtime.host.pages_out import PageWriter
 from pagefault.runtime.host.perform import Performer
@@ -96,18 +97,28 @@ class Host:
             fail=self._fail,
         )
         self.committer = Committer(stores, self._performer.perform, self._fail, self._pages.drain, self._rested)
+        self.moving = Moving(
+            frames=self.frames,
+            activating=self._activating,
+            committer=self.committer,
+            listeners=self.listeners,
+            waking=self.waking,
+            give_up=self._take_frame,
+        )
 
     # --- agents
 
     async def frame(self, agent: AgentId) -> Frame:
         """The agent's frame, activating it if it is not resident.
 
-        Raises ``UnknownAgent``, ``StoreCorrupt``, ``StoreUnavailable``, and ``Overloaded`` when all frames
-        stay taken.
+        Raises ``UnknownAgent``, ``StoreCorrupt``, ``StoreUnavailable``, ``Overloaded`` when all frames
+        stay taken, and :class:`~pagefault.runtime.host.moving.MovedError` for one that has left this host.
         """
         frame = self.frames.get(agent)
         if frame is not None:
             return frame
+        if self.moving.is_on:
+            await self.moving.check(agent)
         if self._closed:
             raise StoreUnavailable("this host is stopping")
         task = self._activating.get(agent)
@@ -177,6 +188,7 @@ class Host:
             self.residency.left(frame.id, hibernated=hibernated)
 
     def _rested(self, frame: Frame) -> None:
+        self.moving.rested(frame)
         if self.residency.is_on and frame.may_sleep and self.frames.get(frame.id) is frame:
             self.residency.rested(frame)
 
@@ -200,6 +212,8 @@ class Host:
 
         Raises what :meth:`frame` raises, and ``StoreError`` when the acceptance could not be recorded.
         """
+        if self.moving.is_on:
+            await self.moving.check(agent)
         frame = self.frames.get(agent) or await self.frame(agent)
         while frame.is_away:  # between its activation and this turn
             frame = await self.frame(agent)
@@ -248,7 +262,7 @@ class Host:
             effects = frame.handle(event)
             self.committer.due(frame)
             for effect in effects:
-                if not effect.gated:
+                if not effect.gated and not self.moving.holds_back(frame, effect):
                     self._performer.perform(frame, 0, effect)
         except Exception as error:  # noqa: BLE001 - one agent's trouble must not stop the pump of all others
             log.error("agent_broken", agent=frame.id, problem=str(error), kind=type(error).__name__)
@@ -272,6 +286,7 @@ class Host:
             log.warning("activation_lost", agent=frame.id, epoch=frame.epoch)
         frame.break_off(error)
         self._take_frame(frame)
+        self.moving.rested(frame)
         self.listeners.fail(frame.id, error)
         if isinstance(error, StoreUnavailable):
             self.waking.later(frame.id)  # what it has accepted must not wait for a visitor
@@ -302,7 +317,7 @@ class Host:
     @property
     def is_idle(self) -> bool:
         """Whether no resident agent has anything under way."""
-        if self._ready or self._activating or self.waking.is_busy or self.residency.is_busy:
+        if self._ready or self._activating or self.waking.is_busy or self.residency.is_busy or self.moving.is_busy:
             return False
         return all(frame.is_at_rest for frame in self.frames.values())
 

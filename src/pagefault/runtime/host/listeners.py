@@ -136,6 +136,11 @@ class Listeners:
         if not streams:
             self._streams.pop(agent, None)
 
+    def close_streams(self, agent: AgentId) -> None:
+        """The agent has left: its streams go on where it is."""
+        for stream in list(self._streams.get(agent, ())):
+            stream.close()
+
     def is_watched(self, agent: AgentId) -> bool:
         return bool(self._streams) and (agent in self._streams or None in self._streams)
 

@@ -66,6 +66,14 @@ class Waking:
         """This agent has a frame."""
         self._asleep.pop(agent, None)
 
+    def leave(self, agent: AgentId) -> int | None:
+        """This agent lives in another host from now on.  Returns when it must be awake there, if that is known."""
+        wake_ms = self._asleep.pop(agent, None)
+        if agent in self._waiting:
+            del self._waiting[agent]
+            return WORK
+        return wake_ms
+
     def rung(self, agent: AgentId) -> None:
         """A timer rang for an agent that has no frame; it may have been stopped since it was set."""
         wake_ms = self._asleep.get(agent)
