@@ -14,7 +14,7 @@ BENCHMARK_FLAGS ?= --quick
 .PHONY: help install run test lint types soak bench lock clean
 
 help:
-	@echo "make run     install, then run the village: hundreds of agents on Ray, no key and no server needed"
+	@echo "make run     install, then run the village: 2,000 agents on Ray, no key and no server needed"
 	@echo "make test    install, then run the tests"
 	@echo "make lint    ruff: style and format            make types   mypy --strict"
 	@echo "make soak    the long tests                    make bench   every benchmark, with --quick"

@@ -20,7 +20,7 @@ EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
 def test_the_shipped_examples_can_be_read(tmp_path: Path) -> None:
     village = make_world(read_plan(EXAMPLES / "village.toml"), EXAMPLES, None)
     assert isinstance(village, Village)
-    assert len(village.plan.names) >= 200
+    assert len(village.plan.names) == 2_000
     dialogues = make_world(read_plan(EXAMPLES / "dialogues.toml"), EXAMPLES, write_talk(tmp_path))
     assert isinstance(dialogues, Dialogues)
 
