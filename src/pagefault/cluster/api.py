@@ -35,6 +35,7 @@ from pagefault.runtime.host.fleet import (
     register_all,
     text_of,
 )
+from pagefault.runtime.host.groups import Groups, Post
 from pagefault.runtime.host.records import Answer, Inspection, Step, encode_definition
 from pagefault.runtime.host.residency import FrameSettings
 from pagefault.runtime.models.budget.settings import BudgetSettings, Endpoint, budget_plan
@@ -46,7 +47,7 @@ IDLE_LOOKS = 2
 IF_RUNNING = ("fail", "join")
 
 
-class Cluster:
+class Cluster(Groups):
     """Agents on Ray: hosts, store actors and a scheduler, on this machine or many.
 
     Use it as an asynchronous context manager.  ``address=None`` begins a Ray of its own on this machine;
@@ -288,6 +289,9 @@ class Cluster:
 
     def _interrupt(self, message: str | Interrupt) -> Interrupt:
         return as_interrupt(message, f"user-{self._token}-{next(self._numbers)}", self._clock.now_ms())
+
+    def _post(self) -> Post:
+        return Post(self._parts.remote, self._parts.router.deliver, self._clock)
 
     async def send(self, agent: AgentId | str, message: str | Interrupt) -> InterruptId:
         """Send a user's message, or any interrupt; returns when its acceptance is durable.  See :meth:`Local.send`."""

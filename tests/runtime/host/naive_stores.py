@@ -69,6 +69,12 @@ class NaiveStores:
     async def topics(self, agent: AgentId | None = None) -> list[tuple[str, int]]:
         return self.journal.mail.topics(agent)
 
+    async def set_placements(self, group: Sequence[tuple[AgentId, bytes | None]]) -> None:
+        self.journal.set_placements(group)
+
+    async def placements(self) -> list[tuple[AgentId, bytes]]:
+        return list(self.journal.placements())
+
     async def write_pages(self, pages: Sequence[tuple[Owner, Page, int]]) -> None:
         for owner, page, _ in pages:
             self.pages[owner.agent, page.id] = page

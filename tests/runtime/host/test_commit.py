@@ -82,7 +82,7 @@ async def test_a_message_under_way_when_a_fleet_stops_arrives_after_it_comes_bac
     async def stuck() -> None:
         await never
 
-    def blocked(_sender: AgentId, _to: AgentId, _interrupt: Interrupt) -> asyncio.Task[bool]:
+    def blocked(_sender: AgentId, _to: AgentId, _interrupt: Interrupt) -> asyncio.Task[None]:
         return asyncio.get_running_loop().create_task(stuck())
 
     first.router.route = blocked  # type: ignore[method-assign,assignment]  # the way to bob is blocked

@@ -92,7 +92,7 @@ async def test_the_lab_evicts_what_was_evicted(tmp_path: Path, policy: str, writ
         policy=policy,
         write_back=write_back,
         fetch="neighbours",
-        context_tokens=4_000,
+        context_tokens=4_600,
         reply_tokens=300,
     )
     evicted = await live(tmp_path / "fleet", agent, orders(7, 110))
@@ -110,7 +110,7 @@ async def test_the_lab_evicts_what_was_evicted(tmp_path: Path, policy: str, writ
 
 
 async def test_a_recording_survives_its_files(tmp_path: Path) -> None:
-    agent = Agent("ada", model="scripted:test-restless", context_tokens=4_000, reply_tokens=300)
+    agent = Agent("ada", model="scripted:test-restless", context_tokens=4_600, reply_tokens=300)
     await live(tmp_path / "fleet", agent, orders(3, 80))
     (recording,) = recorded(tmp_path / "fleet")
     for name in ("trace.jsonl", "trace.jsonl.gz", "trace.parquet"):
@@ -129,7 +129,7 @@ async def test_ratings_are_part_of_a_recording(tmp_path: Path) -> None:
         model="scripted:test-restless",
         policy="importance",
         scorer="model_rated",
-        context_tokens=4_000,
+        context_tokens=4_600,
         reply_tokens=300,
     )
     evicted = await live(tmp_path / "fleet", agent, [f"{text} {n % 9 + 1}" for n, text in enumerate(orders(5, 80))])
@@ -139,7 +139,7 @@ async def test_ratings_are_part_of_a_recording(tmp_path: Path) -> None:
 
 
 async def test_what_retrieval_returned_is_no_reference(tmp_path: Path) -> None:
-    agent = Agent("ada", model="scripted:test-restless", functions=("all",), context_tokens=4_000, reply_tokens=300)
+    agent = Agent("ada", model="scripted:test-restless", functions=("all",), context_tokens=4_600, reply_tokens=300)
     async with Local(tmp_path / "fleet", embedder="hash") as fleet:
         ada = await fleet.spawn(agent)
         for number in range(12):

@@ -42,9 +42,9 @@ class Agent(_Strict):
 
     ``model``: ``scripted:NAME``, ``scripted:module:function``, ``openai:MODEL``…; ``model_options`` go to
     the processor (``base_url``, ``api_key_env``, ``timeout_s``…).  ``functions`` are names, or the sets ``memgpt`` and
-    ``all``.  ``policy``, ``write_back`` and ``fetch`` name paging policies, ``scorer`` what says how
-    important a page is where its sender does not.  ``context_tokens`` is the
-    budget of prompt and reply together, ``reply_tokens`` the part kept for the reply.  The other limits
+    ``all``; ``exports`` are those of them, by name, that other agents may call directly.  ``policy``, ``write_back``
+    and ``fetch`` name paging policies, ``scorer`` what says how important a page is where its sender does not.
+    ``context_tokens`` is the budget of prompt and reply together, ``reply_tokens`` the part kept for the reply.  The other limits
     are those of :mod:`pagefault.runtime.kernel.settings`.
     """
 
@@ -54,6 +54,7 @@ class Agent(_Strict):
     blocks: Mapping[str, str] = Field(default_factory=dict)
     block_chars: int = Field(BLOCK_CHARS, ge=1, le=1_000_000)
     functions: tuple[str, ...] = ("memgpt",)
+    exports: tuple[str, ...] = ()
     tenant: str = Field("default", min_length=1, max_length=200)
     spaces: tuple[str, ...] = ()
     model: str = "scripted:nothing"
@@ -100,6 +101,7 @@ class Agent(_Strict):
             system=self.system.replace("{name}", self.name),
             blocks=tuple(Block(label, text, self.block_chars) for label, text in blocks.items()),
             functions=self.functions,
+            exports=self.exports,
             tenant=self.tenant,
             spaces=self.spaces,
             model=ModelSettings(self.model, _options(self.model_options)),

@@ -11,7 +11,7 @@ from pagefault.runtime.host.records import CODEC, UNSENT
 from pagefault.runtime.host.services import Owner
 from pagefault.runtime.host.snapshots import encode_snapshot
 from pagefault.runtime.kernel.agent import AgentState
-from pagefault.runtime.kernel.effects import AnyEffect, Send
+from pagefault.runtime.kernel.effects import AnyEffect, Publish, Send
 from pagefault.runtime.kernel.events import Event
 from pagefault.runtime.kernel.state import Phase
 from pagefault.runtime.store.protocols import WORK, Append
@@ -62,7 +62,7 @@ class Frame:
         self.gated: list[tuple[int, AnyEffect]] = []
         self.tasks: dict[CallId, asyncio.Task[Any]] = {}
         self.given_up: set[CallId] = set()  # cancelled before they could begin: they must not begin any more
-        self.unsent: dict[InterruptId, Send] = {}  # durable here, not yet accepted where they go
+        self.unsent: dict[InterruptId, Send | Publish] = {}  # durable here, not yet accepted where they go
         self.broken: Exception | None = None
         self.is_ready = False
         self.is_relaxed = False
@@ -104,7 +104,11 @@ class Frame:
 
     def wake_ms(self) -> int | None:
         """When this agent must be awake though nobody speaks to it, if its process dies now; see :class:`Append`."""
-        if self.state.phase not in RESTING or self.unsent or any(isinstance(each, Send) for _, each in self.gated):
+        if (
+            self.state.phase not in RESTING
+            or self.unsent
+            or any(isinstance(each, Send | Publish) for _, each in self.gated)
+        ):
             return WORK
         return self.timer_ms()
 
@@ -153,7 +157,7 @@ class Frame:
     def snapshot(self) -> bytes:
         """The agent as it is now, with the messages of its past that may not have arrived: after this snapshot
         nothing else would know of them."""
-        unsent = [[send.cause, send.to, send.interrupt] for send in self.unsent.values()]
+        unsent = list(self.unsent.values())
         return encode_snapshot({**self.state.dump(), UNSENT: unsent})
 
     def settle_append(self) -> None:

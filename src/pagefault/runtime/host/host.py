@@ -19,6 +19,7 @@ from pagefault.runtime.host.inspection import inspect
 from pagefault.runtime.host.listeners import Listeners
 from pagefault.runtime.host.memory import give_back
 from pagefault.runtime.host.moving import Moving
+from pagefault.runtime.host.outgoing import Outgoing
 from pagefault.runtime.host.page_cache import PageCache
 from pagefault.runtime.host.pages_out import PageWriter
 from pagefault.runtime.host.perform import Performer
@@ -82,11 +83,14 @@ class Host:
         self._timers = Timers(self.clock, self._ring)
         self.waking.use(self._timers)
         self.cache = PageCache(tiers)
+        self._outgoing = Outgoing(
+            stores=stores, router=router, clock=self.clock, listeners=self.listeners, feed=self.feed
+        )
         self._performer = Performer(
             stores=stores,
             workshop=workshop,
             runners={"host": self._executor, "ray": far_runner or self._executor},
-            router=router,
+            outgoing=self._outgoing,
             clock=self.clock,
             listeners=self.listeners,
             pages=self._pages,
@@ -227,7 +231,7 @@ class Host:
 
     async def bury(self, sender: str, letters: Sequence[DeadLetter]) -> None:
         """Keep what could not be delivered; see :class:`~pagefault.runtime.host.routing.Bury`."""
-        await self._performer.bury(sender, letters)
+        await self._outgoing.bury(sender, letters)
 
     def feed(self, frame: Frame, event: ev.Event) -> None:
         """Queue an event for a frame; it is handled on a later turn of the loop."""
@@ -317,7 +321,14 @@ class Host:
     @property
     def is_idle(self) -> bool:
         """Whether no resident agent has anything under way."""
-        if self._ready or self._activating or self.waking.is_busy or self.residency.is_busy or self.moving.is_busy:
+        if (
+            not self._outgoing.is_idle
+            or self._ready
+            or self._activating
+            or self.waking.is_busy
+            or self.residency.is_busy
+            or self.moving.is_busy
+        ):
             return False
         return all(frame.is_at_rest for frame in self.frames.values())
 
@@ -330,6 +341,7 @@ class Host:
         await self.waking.close()
         await self.residency.close()
         await asyncio.gather(*self._activating.values(), return_exceptions=True)
+        await self._outgoing.close()
         await self._timers.close()
         self.listeners.close()
         try:

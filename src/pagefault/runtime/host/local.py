@@ -27,6 +27,7 @@ from pagefault.runtime.host.fleet import (
     register_all,
     text_of,
 )
+from pagefault.runtime.host.groups import Groups, Post
 from pagefault.runtime.host.host import Host
 from pagefault.runtime.host.local_router import LocalRouter
 from pagefault.runtime.host.records import Answer, Inspection, Step
@@ -43,7 +44,7 @@ from pagefault.runtime.values import AgentId, Interrupt, InterruptId
 IDLE_POLL_S = 0.005
 
 
-class Local:
+class Local(Groups):
     """Agents in this process, with their journal and archive in ``folder``.
 
     Use it as an asynchronous context manager.  ``folder`` is made if absent, and opened again it has the
@@ -182,6 +183,11 @@ class Local:
 
     def _interrupt(self, message: str | Interrupt) -> Interrupt:
         return as_interrupt(message, f"user-{self._token}-{next(self._numbers)}", self.host.clock.now_ms())
+
+    def _post(self) -> Post:
+        host, stores = self.host, self._stores
+        assert stores is not None
+        return Post(stores, host.deliver, host.clock)
 
     async def send(self, agent: AgentId | str, message: str | Interrupt) -> InterruptId:
         """Send a user's message, or any interrupt; returns when its acceptance is durable.

@@ -6,8 +6,7 @@ Each call runs as a task whose end, of whatever kind, becomes an event; nothing 
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 import structlog
@@ -27,10 +26,11 @@ from pagefault.runtime.functions.definition import CallContext
 from pagefault.runtime.host.clock import Clock
 from pagefault.runtime.host.frame import Frame
 from pagefault.runtime.host.listeners import Listeners
+from pagefault.runtime.host.outgoing import Outgoing
 from pagefault.runtime.host.page_cache import PageCache
 from pagefault.runtime.host.pages_out import PageWriter
 from pagefault.runtime.host.records import Receipt, Step
-from pagefault.runtime.host.services import FunctionRunner, Router, Stores
+from pagefault.runtime.host.services import FunctionRunner, Stores
 from pagefault.runtime.host.timers import Timers
 from pagefault.runtime.host.workshop import Workshop
 from pagefault.runtime.kernel import effects as fx
@@ -38,12 +38,10 @@ from pagefault.runtime.kernel import events as ev
 from pagefault.runtime.kernel.intake import spoken
 from pagefault.runtime.kernel.pages import archived
 from pagefault.runtime.models.protocols import Processor
-from pagefault.runtime.values import AgentId, CallId, DeadLetter, Effect, InterruptId, ModelReply, Page, PageId
+from pagefault.runtime.values import CallId, Effect, ModelReply, Page, PageId
 
 log = structlog.get_logger(__name__)
 
-ARRIVED_MAX = 100_000
-"""Messages of sleepers remembered as arrived; those that are forgotten are sent twice."""
 _REASONS: tuple[tuple[type[ModelError], str], ...] = (
     (ModelOverflow, "overflow"),
     (BudgetExceeded, "budget"),
@@ -62,7 +60,7 @@ class Performer:
         stores: Stores,
         workshop: Workshop,
         runners: Mapping[str, FunctionRunner],
-        router: Router,
+        outgoing: Outgoing,
         clock: Clock,
         listeners: Listeners,
         pages: PageWriter,
@@ -75,7 +73,6 @@ class Performer:
         self._stores = stores
         self._workshop = workshop
         self._runners = runners
-        self._router = router
         self._clock = clock
         self._listeners = listeners
         self._pages = pages
@@ -84,8 +81,6 @@ class Performer:
         self._feed = feed
         self._snapshot = snapshot
         self._fail = fail
-        self._sends: dict[tuple[AgentId, InterruptId], asyncio.Task[bool]] = {}
-        self._arrived: OrderedDict[tuple[AgentId, InterruptId], None] = OrderedDict()  # while their sender slept
         self._table: dict[type[Any], Callable[[Frame, int, Any], None]] = {
             fx.CallModel: self._call_model,
             fx.Summarize: self._summarize,
@@ -99,7 +94,9 @@ class Performer:
             fx.RatePage: self._rate,
             fx.Accept: self._accept,
             fx.Reject: self._reject,
-            fx.Send: self._send,
+            fx.Send: outgoing.send,
+            fx.Subscribe: outgoing.subscribe,
+            fx.Publish: outgoing.publish,
             fx.Deliver: self._deliver,
             fx.SetTimer: lambda frame, _, effect: self._timers.add(frame.id, effect.at_ms),
             fx.ChainEnded: self._chain_ended,
@@ -295,48 +292,6 @@ class Performer:
     def _reject(self, frame: Frame, _seq: int, effect: fx.Reject) -> None:
         receipt = Receipt(False, reason=effect.reason, retry_after_ms=effect.retry_after_ms)
         self._listeners.give_receipt(frame.id, effect.cause, receipt)
-
-    def _send(self, frame: Frame, _seq: int, effect: fx.Send) -> None:
-        """Sending goes on while the agent sleeps.  When it is back, it asks again for what had not arrived when it
-        was saved: that has arrived meanwhile, or is on its way, or is sent again and recognised by who gets it."""
-        interrupt = effect.interrupt
-        key = (frame.id, interrupt.id)
-        if key in self._arrived:
-            del self._arrived[key]
-            return
-        frame.unsent[interrupt.id] = effect
-
-        def ended(task: asyncio.Task[bool]) -> None:
-            self._sends.pop(key, None)
-            if task.cancelled():
-                return
-            if (error := task.exception()) is not None:
-                log.error("send_failed", agent=frame.id, to=effect.to, problem=str(error))
-                return
-            frame.unsent.pop(interrupt.id, None)
-            if frame.is_away:
-                self._arrived[key] = None
-                if len(self._arrived) > ARRIVED_MAX:
-                    self._arrived.popitem(last=False)
-
-        task = self._sends.get(key)
-        if task is None:
-            task = self._sends[key] = self._router.route(frame.id, effect.to, interrupt)
-        task.add_done_callback(ended)
-
-    async def bury(self, sender: str, letters: Sequence[DeadLetter]) -> None:
-        """See :class:`~pagefault.runtime.host.routing.Bury`."""
-        gone = await self._stores.add_letters(letters)
-        agent = AgentId(sender)
-        if gone:
-            log.warning("dead_letters_dropped", letters=gone)
-        if self._listeners.is_watched(agent):
-            now_ms = self._clock.now_ms()
-            for letter in letters:
-                text = f"{letter.to}: {letter.why}"
-                self._listeners.show(Step(agent, letter.interrupt.id, "dead_letter", text, at_ms=now_ms))
-            if gone:
-                self._listeners.show(Step(agent, "", "dead_letters_dropped", value=gone, at_ms=now_ms))
 
     def _deliver(self, frame: Frame, _seq: int, effect: fx.Deliver) -> None:
         self._listeners.say(frame.id, effect.cause, effect.text)

@@ -70,7 +70,9 @@ class Step:
     """Something an agent did, as it happened.
 
     ``kind`` is the name of a notice (:data:`pagefault.runtime.kernel.effects.NOTICES`), ``message`` (the
-    agent said ``text``) or ``ended`` (``text`` is the chain's outcome).
+    agent said ``text``), ``ended`` (``text`` is the chain's outcome), ``published`` (``text`` is the topic,
+    ``value`` to how many), ``topic_limit`` (it may hear no more topics), ``dead_letter`` (``text`` says to whom something could
+    not be delivered, and why) or ``dead_letters_dropped`` (``value`` older ones went).
     """
 
     agent: AgentId
@@ -111,7 +113,7 @@ class Answer:
 
 _SNAPSHOT_TAGS = {f"s_{cls.__name__.lower()}": cls for cls in SNAPSHOT_TYPES if cls not in TAGS.values()}
 UNSENT = "unsent"
-"""The key of a snapshot under which the host keeps ``[cause, to, interrupt]`` of messages under way."""
+"""The key of a snapshot under which the host keeps the effects of messages under way."""
 CODEC = Codec(
     {
         **TAGS,

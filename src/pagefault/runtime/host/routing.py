@@ -34,7 +34,9 @@ class Bury(Protocol):
         """Raises a ``StoreError`` when they could not be kept."""
 
 
-async def carry(deliver: Deliver, bury: Bury, clock: Clock, sender: AgentId, to: AgentId, interrupt: Interrupt) -> bool:
+async def carry(  # noqa: PLR0917 - the means, which are always the same three, and then what travels
+    deliver: Deliver, bury: Bury, clock: Clock, sender: AgentId, to: AgentId, interrupt: Interrupt
+) -> bool:
     """Bring an interrupt to an agent with ``deliver``; whether it was accepted.
 
     A full mailbox is tried again when it says, and a store that failed a moment later: it may have taken the

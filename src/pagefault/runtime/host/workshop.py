@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from pagefault.policies.contract import EvictionPolicy, PolicyError
 from pagefault.policies.registry import UnknownPolicy, make_fetch, make_policy, make_scorer, make_write_back
@@ -15,7 +16,7 @@ from pagefault.runtime.functions.registry import AgentFunctions, Registry
 from pagefault.runtime.host.records import UNSENT, decode_definition, decode_event
 from pagefault.runtime.host.snapshots import decode_snapshot
 from pagefault.runtime.kernel.agent import AgentState
-from pagefault.runtime.kernel.effects import AnyEffect, ForgetPages, Send, StorePages
+from pagefault.runtime.kernel.effects import AnyEffect, ForgetPages, Publish, Send, StorePages, Subscribe
 from pagefault.runtime.kernel.functions import TokenCounter
 from pagefault.runtime.kernel.settings import AgentDefinition, ModelSettings
 from pagefault.runtime.models.protocols import Processor
@@ -37,6 +38,15 @@ class Revived:
     functions: AgentFunctions
     next_seq: int
     redo: list[tuple[int, AnyEffect]]
+
+
+REDONE = (StorePages, ForgetPages, Send, Publish, Subscribe)
+"""Effects that can be done twice without harm, and must be sure to have happened."""
+
+
+def _unsent(saved: Any) -> AnyEffect:
+    """A message that was under way when a snapshot was taken; older snapshots have ``[cause, to, interrupt]``."""
+    return Send(*saved) if isinstance(saved, list) else saved
 
 
 def _nobody_waits(agent: AgentId, priority: Priority) -> None:
@@ -119,13 +129,10 @@ class Workshop:
         if activation.snapshot is not None:
             snapshot = decode_snapshot(activation.agent, activation.snapshot)
             state.load(snapshot)
-            redo += [
-                (activation.snapshot_seq, Send(cause, to, interrupt))
-                for cause, to, interrupt in snapshot.get(UNSENT, ())
-            ]
+            redo += [(activation.snapshot_seq, _unsent(each)) for each in snapshot.get(UNSENT, ())]
         for seq, record in enumerate(activation.records, activation.snapshot_seq + 1):
             effects = state.handle(decode_event(activation.agent, record))
-            redo += [(seq, effect) for effect in effects if isinstance(effect, StorePages | ForgetPages | Send)]
+            redo += [(seq, effect) for effect in effects if isinstance(effect, REDONE)]
         return Revived(state, functions, activation.next_seq, redo)
 
     def _definition(self, agent: AgentId, data: bytes) -> AgentDefinition:

@@ -16,7 +16,6 @@ from pagefault.policies.contract import Leave
 from pagefault.runtime.kernel.effects import Deliver, RunFunction, SearchArchive, Send, SetTimer
 from pagefault.runtime.kernel.fetching import load_effect, with_room
 from pagefault.runtime.kernel.functions import (
-    CallAgent,
     CallProblem,
     Change,
     Done,
@@ -26,14 +25,17 @@ from pagefault.runtime.kernel.functions import (
     PageOut,
     PauseHeartbeats,
     Pin,
+    PublishTo,
     Say,
     Search,
     SendTo,
     SetBlock,
     StartTimer,
     StopTimer,
+    SubscribeTo,
 )
 from pagefault.runtime.kernel.intake import format_hits, take_insert, take_loaded, take_result
+from pagefault.runtime.kernel.others import check_exported, check_hops, group_effect, message_to_other, park
 from pagefault.runtime.kernel.pager import evict
 from pagefault.runtime.kernel.state import AgentData, Chain, Outstanding, Phase, Timer
 from pagefault.runtime.kernel.view import AgentView
@@ -41,12 +43,8 @@ from pagefault.runtime.values import (
     AgentId,
     Fidelity,
     FunctionCall,
-    Interrupt,
-    InterruptId,
-    InterruptKind,
     Page,
     PageId,
-    Priority,
     SearchResult,
 )
 
@@ -94,6 +92,8 @@ def _run(data: AgentData, chain: Chain, call: FunctionCall) -> bool:
         data.emit(run_effect(data, call, spec, arguments))
         return True
     outcome = spec.system_call(AgentView(data), arguments)
+    if chain.is_call:
+        check_exported(call, outcome)
     waiting = False
     if isinstance(outcome, Done):
         _check_changes(data, outcome.changes)
@@ -110,8 +110,14 @@ def _run(data: AgentData, chain: Chain, call: FunctionCall) -> bool:
         waiting = True
     elif isinstance(outcome, FetchPages):
         waiting = _fetch(data, chain, call, outcome.page_ids)
+    elif isinstance(outcome, SubscribeTo | PublishTo):
+        if isinstance(outcome, PublishTo):
+            check_hops(data)
+        _wait(data, "function", call)
+        data.emit(group_effect(data, outcome))
+        waiting = True
     else:
-        _park(data, chain, call, outcome)
+        park(data, chain, call, outcome)
         waiting = True
     chain.proceed = chain.proceed or wants_step
     return waiting
@@ -125,6 +131,17 @@ def _wait(
     data.outstanding = outstanding
     data.phase = Phase.PAGING if kind == "load" else Phase.ACTING
     return outstanding
+
+
+def ask_again(data: AgentData, call: FunctionCall, spec: FunctionSpec) -> None:
+    """After a recovery: ask the host once more for what the outstanding call needs.  Raises :class:`CallProblem`."""
+    arguments, _ = data.functions.check(call.name, call.arguments)
+    if spec.system_call is None:
+        data.emit(run_effect(data, call, spec, arguments))
+        return
+    outcome = spec.system_call(AgentView(data), arguments)
+    assert isinstance(outcome, SubscribeTo | PublishTo), f"{call.name} asks nothing of the host"
+    data.emit(group_effect(data, outcome))
 
 
 def run_effect(data: AgentData, call: FunctionCall, spec: FunctionSpec, arguments: Mapping[str, Any]) -> RunFunction:
@@ -169,8 +186,8 @@ def _check_change(data: AgentData, change: Change) -> None:
             raise CallProblem(f"{change.page_id} is not in the context")
     elif isinstance(change, StartTimer | StopTimer):
         _check_timer(data, change)
-    elif isinstance(change, SendTo) and _hops(data) >= data.definition.chain.hops_max:
-        raise _too_many_hops(data)
+    elif isinstance(change, SendTo):
+        check_hops(data)
 
 
 def _check_timer(data: AgentData, change: StartTimer | StopTimer) -> None:
@@ -205,67 +222,9 @@ def _apply(data: AgentData, chain: Chain, change: Change) -> str:
     elif isinstance(change, StopTimer):
         del data.timers[change.timer_id]
     else:
-        message = _message_to(data, change.text, wants_reply=False, deadline_ms=None)
+        message = message_to_other(data, data.next_call_id(), change.text)
         data.emit(Send(chain.cause, AgentId(change.agent), message))
     return ""
-
-
-# --- other agents -----------------------------------------------------------------------------------
-
-
-def _hops(data: AgentData) -> int:
-    return data.chain.interrupt.hops if data.chain is not None else 0
-
-
-def _too_many_hops(data: AgentData) -> CallProblem:
-    limit = data.definition.chain.hops_max
-    data.notice("hop_limit", value=limit)
-    return CallProblem(f"this has passed through {limit} agents already and goes no further; answer with what you know")
-
-
-def _message_to(data: AgentData, text: str, wants_reply: bool, deadline_ms: int | None) -> Interrupt:
-    return Interrupt(
-        id=InterruptId(data.next_call_id()),
-        kind=InterruptKind.MESSAGE,
-        priority=Priority.AGENT,
-        sender=data.definition.id,
-        text=text,
-        created_ms=data.now_ms,
-        deadline_ms=deadline_ms,
-        session=data.chain.interrupt.session if data.chain is not None else "",
-        wants_reply=wants_reply,
-        hops=_hops(data) + 1,
-        callers=(*_callers(data), data.definition.id) if wants_reply else (),
-    )
-
-
-def _callers(data: AgentData) -> tuple[AgentId, ...]:
-    """Who waits for what this chain will say."""
-    return data.chain.interrupt.callers if data.chain is not None else ()
-
-
-def _park(data: AgentData, chain: Chain, call: FunctionCall, outcome: CallAgent) -> None:
-    if _hops(data) >= data.definition.chain.hops_max:
-        raise _too_many_hops(data)
-    if outcome.agent == data.definition.id:
-        raise CallProblem("an agent cannot call itself and wait; act directly, or set_timer")
-    if outcome.agent in _callers(data):
-        circle = " > ".join((*_callers(data), data.definition.id, outcome.agent))
-        data.notice("call_cycle", text=circle)
-        raise CallProblem(
-            f"{outcome.agent} waits for your answer itself ({circle}), so calling it and waiting would go round in a "
-            "circle; answer with what you know, or use send_to_agent, which does not wait"
-        )
-    if len(data.parked) >= data.definition.chain.parked_max:
-        raise CallProblem(f"{len(data.parked)} calls wait for answers already; no more may until some are answered")
-    message = _message_to(data, outcome.text, wants_reply=True, deadline_ms=outcome.deadline_ms)
-    chain.waiting_call = call
-    chain.waits_until_ms = outcome.deadline_ms
-    data.parked[message.id] = chain
-    data.emit(Send(chain.cause, AgentId(outcome.agent), message))
-    data.emit(SetTimer(chain.cause, outcome.deadline_ms))
-    data.notice("parked", text=outcome.agent)
-    data.chain = None
 
 
 # --- page faults ------------------------------------------------------------------------------------

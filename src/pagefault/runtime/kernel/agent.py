@@ -11,7 +11,7 @@ from typing import Any
 
 from pagefault.policies.contract import EvictionPolicy, FetchPolicy, ImportanceScorer, WriteBack
 from pagefault.policies.scorers.claimed import Claimed
-from pagefault.runtime.errors import InvalidTransition, StoreCorrupt
+from pagefault.runtime.errors import ConfigError, InvalidTransition, StoreCorrupt
 from pagefault.runtime.kernel.effects import AnyEffect, DemotePages
 from pagefault.runtime.kernel.events import Event
 from pagefault.runtime.kernel.functions import Block, FunctionTable, TokenCounter
@@ -61,6 +61,10 @@ class AgentState(AgentData):
             fetch=fetch,
             scorer=scorer or Claimed(),
         )
+        for name in definition.exports:
+            if functions.get(name) is None:
+                given = ", ".join(schema.name for schema in functions.schemas()) or "nothing: it has no functions"
+                raise ConfigError("exports", name, f"names of the agent's own functions: {given}")
 
     def handle(self, event: Event) -> list[AnyEffect]:
         """Take one event and return what it brings about, in order.

@@ -161,6 +161,29 @@ class Send:
 
 
 @dataclass(frozen=True, slots=True)
+class Subscribe:
+    """Write into the fleet's table of topics that this agent hears one, or no more; answer ``FunctionReturned``."""
+
+    gated: ClassVar[bool] = True
+    cause: InterruptId
+    call_id: CallId
+    topic: str
+    subscribed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """Deliver an interrupt to whoever hears a topic, but for this agent; answer ``FunctionReturned`` when it is known
+    to how many it goes.  All of them get the same interrupt under the same id, so doing it again is harmless."""
+
+    gated: ClassVar[bool] = True
+    cause: InterruptId
+    call_id: CallId
+    topic: str
+    interrupt: Interrupt
+
+
+@dataclass(frozen=True, slots=True)
 class Deliver:
     """A message from this agent to whoever sent ``cause`` (a user, the program, or nobody)."""
 
@@ -188,8 +211,8 @@ class ChainEnded:
     """A chain is over.
 
     ``outcome``: ``yielded``, ``step_limit``, ``malformed``, ``model_failed``, ``overflow``, ``cancelled``,
-    ``killed``, ``expired``, ``coalesced``.  ``message`` explains all but the first.  ``page_id`` is the page that
-    the interrupt became, empty if it never was one.
+    ``withdrawn`` (by the agent that waited for it), ``killed``, ``expired``, ``coalesced``.  ``message`` explains all
+    but the first.  ``page_id`` is the page that the interrupt became, empty if it never was one.
     """
 
     gated: ClassVar[bool] = True
@@ -237,6 +260,8 @@ AnyEffect = (
     | Accept
     | Reject
     | Send
+    | Subscribe
+    | Publish
     | Deliver
     | SetTimer
     | ChainEnded
@@ -263,6 +288,9 @@ NOTICES: dict[str, str] = {
     "cut": "a page was too large and was cut into parts; page_ids: the parts",
     "mailbox_full": "an interrupt was refused; text: which bound",
     "parked": "a chain waits for another agent; text: which",
+    "called": "another agent runs an exported function; text: which",
+    "cancel_refused": "an agent would have cancelled what it did not send; text: the target",
+    "ticks_missed": "a periodic timer ticks after ticks that nobody saw; text: its id; value: how many",
     "expired": "an interrupt's deadline passed before it was handled",
     "coalesced": "an interrupt replaced an older one with the same key",
     "suppressed": "a heartbeat or timer was dropped while heartbeats are paused",

@@ -199,14 +199,34 @@ class FetchPages:
 
 @dataclass(frozen=True, slots=True)
 class CallAgent:
-    """Park this chain until the agent answers, or ``deadline_ms`` passes."""
+    """Park this chain until the agent answers, or ``deadline_ms`` passes.
+
+    With ``function``, that function of the agent is run, without its model; ``text`` is then its arguments as JSON.
+    """
 
     agent: str
     text: str
     deadline_ms: int
+    function: str = ""
 
 
-Outcome = Done | Search | FetchPages | CallAgent
+@dataclass(frozen=True, slots=True)
+class SubscribeTo:
+    """The result needs the fleet's table of topics: hear what is published there, or no more."""
+
+    topic: str
+    subscribed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PublishTo:
+    """The result needs the fleet's table of topics: send a message to whoever hears one."""
+
+    topic: str
+    text: str
+
+
+Outcome = Done | Search | FetchPages | CallAgent | SubscribeTo | PublishTo
 SystemCall = Callable[[MemoryView, Mapping[str, Any]], Outcome]
 
 

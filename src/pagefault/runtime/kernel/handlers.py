@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 from pagefault.runtime.errors import InvalidTransition
-from pagefault.runtime.kernel.acting import fail_call, run_effect, take_hits, take_outcome, take_pages
+from pagefault.runtime.kernel.acting import ask_again, fail_call, take_hits, take_outcome, take_pages
 from pagefault.runtime.kernel.context import CORRECTION_CEILING
-from pagefault.runtime.kernel.effects import Accept, Reject, SearchArchive, SetTimer
+from pagefault.runtime.kernel.effects import SearchArchive, SetTimer
 from pagefault.runtime.kernel.events import (
     ClockAdvanced,
     Event,
@@ -31,112 +31,20 @@ from pagefault.runtime.kernel.intake import take_result
 from pagefault.runtime.kernel.pager import Room, drop_summary, summarize_effect, take_summary
 from pagefault.runtime.kernel.state import AgentData, Chain, Outstanding, Phase
 from pagefault.runtime.kernel.turns import (
-    cancel,
     end_chain,
     fail_overflow,
     finish_cancel,
-    kill,
     model_effect,
-    report_end,
     run,
     take_model_reply,
 )
-from pagefault.runtime.values import Effect, FunctionCall, Interrupt, InterruptId, InterruptKind, PageId, Priority
+from pagefault.runtime.values import Effect, FunctionCall
 
 OVERFLOW_CORRECTION_PERCENT = 15
 OUTCOME_UNKNOWN = (
     "outcome unknown: the process that ran it died before its end was recorded. It may or may not have happened; "
     "find out before you call it again."
 )
-_STEERING = frozenset({InterruptKind.CANCEL, InterruptKind.KILL, InterruptKind.MASK})
-
-
-# --- interrupts -------------------------------------------------------------------------------------
-
-
-def on_interrupt(data: AgentData, event: InterruptArrived) -> None:
-    """Accept, coalesce or refuse an interrupt; serve it now if it steers the agent or nothing runs."""
-    interrupt = event.interrupt
-    if data.outstanding is not None and data.outstanding.outcome == "killed":
-        on_interrupt_stopped(data, event)  # only the end of its last call is still awaited
-        return
-    if interrupt.id in data.remembered or data.is_under_way(interrupt.id):
-        _accept_again(data, interrupt.id)
-        return
-    if interrupt.hops > data.definition.chain.hops_max and interrupt.kind is not InterruptKind.REPLY:
-        data.notice("hop_limit", value=data.definition.chain.hops_max, cause=interrupt.id)
-        _refuse(data, interrupt, f"passed through more than {data.definition.chain.hops_max} agents", retry=False)
-        return
-    if interrupt.kind in _STEERING:
-        _steer(data, interrupt)
-    elif interrupt.kind is InterruptKind.REPLY:
-        _take_answer(data, interrupt)
-    elif interrupt.kind is InterruptKind.HEARTBEAT and data.now_ms < data.paused_until_ms:
-        _accept(data, interrupt)
-        data.notice("suppressed", cause=interrupt.id)
-        report_end(data, interrupt, "expired", "heartbeats are paused")
-    elif not _queue(data, interrupt):
-        return
-    run(data)
-
-
-def _accept(data: AgentData, interrupt: Interrupt) -> None:
-    data.remember(interrupt.id)
-    data.emit(Accept(interrupt.id))
-
-
-def _accept_again(data: AgentData, interrupt_id: InterruptId) -> None:
-    page_id = data.remembered.get(interrupt_id, PageId(""))  # what still waits may be forgotten already
-    under_way = data.is_under_way(interrupt_id)
-    data.emit(Accept(interrupt_id, duplicate=True, page_id=page_id, under_way=under_way))
-
-
-def _refuse(data: AgentData, interrupt: Interrupt, reason: str, *, retry: bool = True) -> None:
-    data.statistics.rejected += 1
-    data.emit(Reject(interrupt.id, reason, data.definition.mailbox.retry_after_ms if retry else 0))
-
-
-def _queue(data: AgentData, interrupt: Interrupt) -> bool:
-    offer = data.mailbox.offer(interrupt)
-    if not offer.taken:
-        data.notice("mailbox_full", text=offer.reason, cause=interrupt.id)
-        too_large = "bytes; at most" in offer.reason
-        _refuse(data, interrupt, offer.reason, retry=not too_large)
-        return False
-    _accept(data, interrupt)
-    if offer.replaced is not None:
-        data.notice("coalesced", text=offer.replaced.id, cause=interrupt.id)
-        report_end(data, offer.replaced, "coalesced", f"replaced by {interrupt.id}")
-    return True
-
-
-def _steer(data: AgentData, interrupt: Interrupt) -> None:
-    _accept(data, interrupt)
-    if interrupt.kind is InterruptKind.KILL:
-        kill(data)
-    elif interrupt.kind is InterruptKind.CANCEL:
-        cancel(data, interrupt.target)
-    else:
-        data.mailbox.set_mask(frozenset(interrupt.mask))
-    report_end(data, interrupt, "yielded")
-
-
-def _take_answer(data: AgentData, interrupt: Interrupt) -> None:
-    _accept(data, interrupt)
-    chain = data.parked.get(InterruptId(interrupt.in_reply_to))
-    if chain is None or chain.answer is not None:
-        data.notice("late", text=interrupt.in_reply_to, cause=interrupt.id)
-        return
-    chain.answer = interrupt
-
-
-def on_interrupt_stopped(data: AgentData, event: InterruptArrived) -> None:
-    """A killed agent takes nothing."""
-    if event.interrupt.id in data.remembered:
-        _accept_again(data, event.interrupt.id)
-    else:
-        _refuse(data, event.interrupt, "the agent was killed", retry=False)
-
 
 # --- model ------------------------------------------------------------------------------------------
 
@@ -297,42 +205,7 @@ def on_late(data: AgentData, event: Any) -> None:
     data.notice("late", text=event.call_id)
 
 
-# --- time and recovery ------------------------------------------------------------------------------
-
-
-def on_clock(data: AgentData, _event: ClockAdvanced) -> None:
-    """Set off timers that are due, and give up on answers that did not come in time."""
-    for key, chain in data.parked.items():
-        if chain.answer is None and chain.waits_until_ms <= data.now_ms:
-            chain.answer = Interrupt(
-                InterruptId(f"{key}/reply"), InterruptKind.REPLY, Priority.REPLY, "system",
-                text="no answer came in time", created_ms=data.now_ms, failed=True,
-            )  # fmt: skip
-    if data.now_ms >= data.paused_until_ms:
-        for timer_id in [key for key, timer in data.timers.items() if timer.at_ms <= data.now_ms]:
-            _set_off(data, timer_id)
-    run(data)
-
-
-def _set_off(data: AgentData, timer_id: str) -> None:
-    timer = data.timers[timer_id]
-    interrupt = Interrupt(
-        id=InterruptId(data.next_call_id()),
-        kind=InterruptKind.TIMER,
-        priority=Priority.TIMER,
-        sender="timer",
-        text=timer.text,
-        created_ms=data.now_ms,
-        coalesce=timer_id,
-    )
-    if not _queue(data, interrupt):
-        timer.at_ms = data.now_ms + data.definition.mailbox.retry_after_ms
-    elif timer.every_ms:
-        timer.at_ms = data.now_ms + timer.every_ms  # missed ticks coalesce: no storm after a pause
-    else:
-        del data.timers[timer_id]
-        return
-    data.emit(SetTimer(interrupt.id, timer.at_ms))
+# --- recovery ------------------------------------------------------------------------------
 
 
 def on_recovered(data: AgentData, event: Recovered) -> None:
@@ -374,11 +247,10 @@ def _recover_function(data: AgentData, outstanding: Outstanding) -> None:
     problem = OUTCOME_UNKNOWN
     if spec is not None and spec.effect is not Effect.ONCE:
         try:
-            arguments, _ = data.functions.check(call.name, call.arguments)
+            ask_again(data, call, spec)
         except CallProblem as error:  # the function changed while the agent was away
             problem = str(error)
         else:
-            data.emit(run_effect(data, call, spec, arguments))
             return
     data.outstanding = None
     take_outcome(data, call, False, problem)

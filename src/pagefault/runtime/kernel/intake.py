@@ -13,7 +13,7 @@ from pagefault.runtime.kernel.context import HIT_TOKENS_MIN
 from pagefault.runtime.kernel.pager import split_text
 from pagefault.runtime.kernel.pages import archived, cost, entry, heading, render
 from pagefault.runtime.kernel.rating import ask_for_rating
-from pagefault.runtime.kernel.state import AgentData
+from pagefault.runtime.kernel.state import AgentData, Chain
 from pagefault.runtime.values import (
     FunctionCall,
     Interrupt,
@@ -31,6 +31,10 @@ CONTINUES = " […continues in {}; page_in it to read on]"
 CONTINUES_TOKENS = 24
 TEXT_TOKENS_MIN = 16
 CUT_ARGUMENTS_CHARS = 200
+CALL_TOKENS = 64
+"""What an agent remembers of a call from another agent."""
+CALL_RESULT_CHARS = 65_536
+"""What the other agent gets of its result."""
 
 _KINDS = {
     InterruptKind.MESSAGE: PageKind.MESSAGE,
@@ -93,7 +97,15 @@ def take_result(
     refs: tuple[PageId, ...] = (),
     stored: bool = True,
 ) -> None:
-    """The page of what a call gave; it follows the reply that called."""
+    """The page of what a call gave; it follows the reply that called.
+
+    The result of a call from another agent goes to that agent instead, and enters nothing here.
+    """
+    if data.chain is not None and data.chain.is_call:
+        cut = f" […cut: {CALL_RESULT_CHARS} of {len(text)} characters]" if len(text) > CALL_RESULT_CHARS else ""
+        data.chain.said.append(text[:CALL_RESULT_CHARS] + cut)
+        data.chain.failed = not ok
+        return
     page = data.new_page(
         PageKind.RESULT,
         f"OK: {text}" if ok else f"Failed: {text}",
@@ -107,6 +119,26 @@ def take_result(
         data.enter(page, stored=False)  # quotes of stored pages, and bare confirmations, can be had again
     else:
         enter_bounded(data, page, stored=True)
+
+
+def take_call(data: AgentData, chain: Chain) -> PageId:
+    """What is remembered of a call from another agent: who called what, and how that began and ended."""
+    interrupt = chain.interrupt
+    arguments = " ".join(interrupt.text.split())
+    asked = data.counter.cut(f"called {interrupt.function}({arguments})", CALL_TOKENS // 2)[0]
+    answered = " ".join(" ".join(chain.said)[: 16 * CALL_TOKENS].split())
+    told = data.counter.cut(f"{'Failed' if chain.failed else 'OK'}: {answered}", CALL_TOKENS // 2)[0]
+    page = data.new_page(
+        PageKind.OBSERVATION,
+        f"{asked}; {told}",
+        author=interrupt.sender,
+        source="agent",
+        created_ms=interrupt.created_ms or data.now_ms,
+        session=interrupt.session,
+        importance=interrupt.importance,
+        tags=interrupt.tags,
+    )
+    return enter_bounded(data, page, stored=True)
 
 
 def take_loaded(data: AgentData, page: Page) -> None:

@@ -51,6 +51,10 @@ class Mailbox:
     def __contains__(self, interrupt_id: InterruptId) -> bool:
         return interrupt_id in self._places
 
+    def is_queued(self, sender: str, coalesce: str, priority: Priority) -> bool:
+        """Whether an interrupt of this sender with this key waits, which the next one would replace."""
+        return (sender, coalesce, priority) in self._coalesced
+
     @property
     def bytes(self) -> int:
         return self._bytes

@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from pagefault.runtime.kernel import handlers, rating
+from pagefault.runtime.kernel import arrivals, handlers, rating, timers
 from pagefault.runtime.kernel.events import (
     Cancelled,
     ClockAdvanced,
@@ -53,8 +53,8 @@ _RESULTS: tuple[type[Event], ...] = (
 )
 _LATE: Row = dict.fromkeys(_RESULTS, handlers.on_late)
 _ALWAYS: Row = {
-    InterruptArrived: handlers.on_interrupt,
-    ClockAdvanced: handlers.on_clock,
+    InterruptArrived: arrivals.on_interrupt,
+    ClockAdvanced: timers.on_clock,
     Recovered: handlers.on_recovered,
     PageRated: rating.on_page_rated,
 }
@@ -86,5 +86,5 @@ TABLE: dict[Phase, Row] = {
         Cancelled: handlers.on_broken_off,
     },
     Phase.CANCELLING: {**dict.fromkeys(_RESULTS, handlers.on_cancelled_end), **_ALWAYS},
-    Phase.STOPPED: {**_LATE, **_ALWAYS, InterruptArrived: handlers.on_interrupt_stopped},
+    Phase.STOPPED: {**_LATE, **_ALWAYS, InterruptArrived: arrivals.on_interrupt_stopped},
 }

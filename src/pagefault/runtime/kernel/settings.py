@@ -120,7 +120,8 @@ class PolicySettings:
 class AgentDefinition:
     """Everything that makes an agent, before it has lived.
 
-    ``functions`` are the names it may call, ``spaces`` the shared spaces it may read and write.
+    ``functions`` are the names it may call, ``exports`` those of them that other agents may call directly,
+    ``spaces`` the shared spaces it may read and write.
     ``chaining``: ``heartbeat`` (a chain goes on when a call asks for it, as in the MemGPT paper) or
     ``calls`` (whenever a function other than ``send_message`` was called, for models that forget to ask).
     ``plain_text``: what to do with a reply that calls nothing, ``deliver`` it or keep it as ``monologue``.
@@ -142,6 +143,7 @@ class AgentDefinition:
     plain_text: str = "deliver"
     search_results: int = 10
     tags: tuple[str, ...] = ()
+    exports: tuple[str, ...] = ()
 
 
 def validate(definition: AgentDefinition) -> None:

@@ -21,12 +21,14 @@ from pagefault.runtime.kernel.pages import Entry, entry, facts
 from pagefault.runtime.kernel.settings import AgentDefinition
 from pagefault.runtime.kernel.story import Story
 from pagefault.runtime.values import (
+    AgentId,
     ArchiveQuery,
     CallId,
     Fidelity,
     FunctionCall,
     Interrupt,
     InterruptId,
+    InterruptKind,
     Page,
     PageId,
     PageKind,
@@ -56,8 +58,9 @@ class Chain:
 
     ``pending`` are calls of the last reply that have not been run; ``arrivals`` pages that enter when the
     last of them has; ``proceed`` whether another step is wanted.  ``waiting_call`` is the call that waits
-    for another agent until ``waits_until_ms``, ``answer`` what came back.  A chain that is put aside keeps
-    all of this: it is the continuation.
+    for the agent ``waits_for`` until ``waits_until_ms``, ``answer`` what came back.  A chain that is put aside keeps
+    all of this: it is the continuation.  ``said`` is what whoever began the chain is told, ``failed`` whether
+    that is why there is no answer.
     """
 
     interrupt: Interrupt
@@ -70,13 +73,20 @@ class Chain:
     proceed: bool = True
     yielding: bool = False
     said: list[str] = field(default_factory=list)
+    failed: bool = False
     waiting_call: FunctionCall | None = None
+    waits_for: AgentId = AgentId("")
     waits_until_ms: int = 0
     answer: Interrupt | None = None
 
     @property
     def cause(self) -> InterruptId:
         return self.interrupt.id
+
+    @property
+    def is_call(self) -> bool:
+        """Whether the chain is one call of a function that another agent made: no model takes part."""
+        return self.interrupt.kind is InterruptKind.CALL
 
     @property
     def priority(self) -> Priority:
@@ -103,11 +113,16 @@ class Outstanding:
 
 @dataclass(slots=True)
 class Timer:
-    """A reminder that the agent set; periodic when ``every_ms`` is not 0."""
+    """A reminder that the agent set; periodic when ``every_ms`` is not 0.
+
+    ``missed``: ticks that went by unseen, as the last tick that was queued says; ``untold``: others since.
+    """
 
     at_ms: int
     text: str
     every_ms: int = 0
+    missed: int = 0
+    untold: int = 0
 
 
 @dataclass(slots=True)

@@ -11,7 +11,8 @@ from dataclasses import replace
 from pagefault.runtime.kernel.acting import run_calls
 from pagefault.runtime.kernel.context import Assembled
 from pagefault.runtime.kernel.effects import CallModel, CancelCall, ChainEnded, Deliver, Send, TakeSnapshot
-from pagefault.runtime.kernel.intake import take_interrupt, take_reply, take_result
+from pagefault.runtime.kernel.intake import take_call, take_interrupt, take_reply, take_result
+from pagefault.runtime.kernel.others import begin_call, withdraw
 from pagefault.runtime.kernel.pager import Room, make_room
 from pagefault.runtime.kernel.state import AgentData, Chain, Outstanding, Phase
 from pagefault.runtime.values import (
@@ -36,6 +37,8 @@ def run(data: AgentData) -> None:
                 return
         elif chain.pending or chain.arrivals:
             run_calls(data)
+        elif chain.is_call:
+            _finish_call(data, chain)
         elif chain.proceed and not chain.yielding:
             _think(data, chain)
         else:
@@ -89,9 +92,29 @@ def _begin(data: AgentData, interrupt: Interrupt) -> None:
     chain = data.chain = Chain(interrupt, PageId(""))
     data.statistics.chains += 1
     data.notice("chain_started", text=interrupt.kind.value)
-    chain.page_id = take_interrupt(data, interrupt)
-    if interrupt.id in data.remembered:
-        data.remembered[interrupt.id] = chain.page_id
+    if chain.is_call:
+        data.notice("called", text=interrupt.function)
+        begin_call(data, chain)
+    else:
+        _has_become(data, chain, take_interrupt(data, interrupt))
+
+
+def _has_become(data: AgentData, chain: Chain, page_id: PageId) -> None:
+    """The page that an interrupt is remembered by."""
+    chain.page_id = page_id
+    if chain.cause in data.remembered:
+        data.remembered[chain.cause] = page_id
+
+
+def _finish_call(data: AgentData, chain: Chain) -> None:
+    """A call from another agent has its result: one short page of it stays, and no more pages than fit."""
+    if not chain.page_id:
+        _has_become(data, chain, take_call(data, chain))
+    room, _ = make_room(data)
+    if room is Room.READY:
+        end_chain(data, "yielded")
+    elif room is Room.OVERFLOW:
+        fail_overflow(data)
 
 
 def _resume_parked(data: AgentData, key: InterruptId) -> None:
@@ -210,6 +233,8 @@ def end_chain(data: AgentData, outcome: str, message: str = "") -> None:
     chain = data.chain
     assert chain is not None, "no chain to end"
     assert data.outstanding is None, "a chain ends while something is outstanding"
+    if chain.is_call and chain.said and not chain.page_id:
+        _has_become(data, chain, take_call(data, chain))  # it was broken off, but something did happen
     report_chain(data, chain, outcome, message)
     data.chain = None
     if data.statistics.steps - data.steps_at_snapshot >= data.definition.chain.snapshot_steps:
@@ -225,7 +250,7 @@ def report_end(data: AgentData, interrupt: Interrupt, outcome: str, message: str
 def report_chain(data: AgentData, chain: Chain, outcome: str, message: str) -> None:
     """Tell the host how a chain ended, and the agent that waits for an answer if one does."""
     interrupt = chain.interrupt
-    if interrupt.wants_reply:
+    if interrupt.wants_reply and outcome != "withdrawn":
         text = "\n".join(chain.said)
         if not text and outcome != "yielded":
             text = f"{data.definition.id} could not answer ({outcome}): {message}"
@@ -238,17 +263,20 @@ def report_chain(data: AgentData, chain: Chain, outcome: str, message: str) -> N
             created_ms=data.now_ms,
             session=interrupt.session,
             in_reply_to=interrupt.id,
-            failed=not chain.said and outcome != "yielded",
+            failed=chain.failed or (not chain.said and outcome != "yielded"),
             hops=interrupt.hops + 1,
         )
         data.emit(Send(interrupt.id, AgentId(interrupt.sender), reply))
+    elif chain.is_call and chain.said:
+        data.emit(Deliver(interrupt.id, interrupt.sender, "\n".join(chain.said)))
     data.emit(ChainEnded(interrupt.id, outcome, chain.steps, message, chain.page_id))
 
 
 def cancel(data: AgentData, target: InterruptId, outcome: str = "cancelled") -> None:
     """End the chain that ``target`` began, wherever it is; an empty target means the present one.
 
-    What is outstanding is told to stop, and the phase is ``cancelling`` until its end is known.
+    What is outstanding is told to stop, and the phase is ``cancelling`` until its end is known.  An agent that
+    the chain waits for is told, too.
     """
     message = f"{outcome} on request"
     waiting = data.mailbox.remove(target) if target else None
@@ -260,6 +288,7 @@ def cancel(data: AgentData, target: InterruptId, outcome: str = "cancelled") -> 
         report_chain(data, chain, outcome, message)
     for key in [key for key, chain in data.parked.items() if chain.cause == target]:
         chain = data.parked.pop(key)
+        withdraw(data, key, chain)
         report_chain(data, chain, outcome, message)
     if data.chain is None or target not in ("", data.chain.cause):
         return
@@ -275,6 +304,8 @@ def kill(data: AgentData) -> None:
     for interrupt in list(data.mailbox):
         data.mailbox.remove(interrupt.id)
         report_end(data, interrupt, "killed", "the agent was killed")
+    for key, chain in data.parked.items():
+        withdraw(data, key, chain)
     for chain in [*data.suspended, *data.parked.values()]:
         report_chain(data, chain, "killed", "the agent was killed")
     data.suspended.clear()

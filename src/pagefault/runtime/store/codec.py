@@ -46,6 +46,7 @@ TAGS: Final[Mapping[str, type]] = types.MappingProxyType(
         "schema": values.FunctionSchema,
         "page": values.Page,
         "interrupt": values.Interrupt,
+        "dead_letter": values.DeadLetter,
         "message": values.Message,
         "request": values.ModelRequest,
         "usage": values.Usage,
@@ -78,6 +79,8 @@ TAGS: Final[Mapping[str, type]] = types.MappingProxyType(
         "do_accept": effects.Accept,
         "do_reject": effects.Reject,
         "do_send": effects.Send,
+        "do_subscribe": effects.Subscribe,
+        "do_publish": effects.Publish,
         "do_deliver": effects.Deliver,
         "do_timer": effects.SetTimer,
         "do_end": effects.ChainEnded,
@@ -98,6 +101,8 @@ TAGS: Final[Mapping[str, type]] = types.MappingProxyType(
         "search": functions.Search,
         "fetch": functions.FetchPages,
         "call_agent": functions.CallAgent,
+        "subscribe_to": functions.SubscribeTo,
+        "publish_to": functions.PublishTo,
     }
 )
 """The tags of everything that may be stored.  A tag, once released, keeps its meaning for ever."""

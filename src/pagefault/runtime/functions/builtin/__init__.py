@@ -9,7 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from pagefault.runtime.functions.builtin import archival, control, core_memory, messaging, paging, recall, timers
+from pagefault.runtime.functions.builtin import (
+    archival,
+    control,
+    core_memory,
+    messaging,
+    paging,
+    recall,
+    timers,
+    topics,
+)
 from pagefault.runtime.functions.decorator import definition_of
 from pagefault.runtime.functions.definition import FunctionDefinition
 
@@ -31,6 +40,9 @@ _FUNCTIONS = (
     messaging.call_agent,
     control.yield_control,
     timers.cancel_timer,
+    topics.subscribe,
+    topics.unsubscribe,
+    topics.publish,
 )
 
 BUILTINS: Mapping[str, FunctionDefinition] = MappingProxyType(

@@ -41,18 +41,30 @@ def send_to_agent(view: MemoryView, agent: str, message: str) -> Outcome:
 def call_agent(
     view: MemoryView,
     agent: str,
-    message: str,
+    message: str | None = None,
+    function: str | None = None,
+    arguments: str = "{}",
     timeout_seconds: Annotated[int, Field(ge=1, le=CALL_TIMEOUT_SECONDS_MAX)] = CALL_TIMEOUT_SECONDS,
 ) -> Outcome:
-    """Send a message to another agent and wait for its answer, which is the result.
+    """Ask another agent and wait for the result: its answer to a message, or what a function of its own returns.
 
     Args:
         agent: The other agent's id.
-        message: What to ask.
+        message: What to ask. Leave it out to call a function.
+        function: A function that the other agent exports, to be run there at once.
+        arguments: The function's arguments as one JSON object.
         timeout_seconds: How long to wait.
     """
-    _check(view, agent, message)
-    return CallAgent(agent, message, view.now_ms + timeout_seconds * 1_000)
+    deadline_ms = view.now_ms + timeout_seconds * 1_000
+    if function is None:
+        _check(view, agent, message or "")
+        return CallAgent(agent, message or "", deadline_ms)
+    if message is not None:
+        raise CallProblem("Give either a message, which the agent answers, or a function, which it runs; not both.")
+    if not function.strip():
+        raise CallProblem("The function is empty; write the name of a function that the agent exports.")
+    _check(view, agent, function)
+    return CallAgent(agent, arguments, deadline_ms, function)
 
 
 def _check(view: MemoryView, agent: str, message: str) -> None:

@@ -1,0 +1,170 @@
+"""What agents of a host send to others: messages, and what is published to groups; and what could not be delivered."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+import structlog
+
+from pagefault.runtime.errors import PagefaultError, StoreError
+from pagefault.runtime.host.clock import Clock
+from pagefault.runtime.host.frame import Frame
+from pagefault.runtime.host.listeners import Listeners
+from pagefault.runtime.host.records import Step
+from pagefault.runtime.host.routing import fan_out
+from pagefault.runtime.host.services import Router, Stores
+from pagefault.runtime.kernel import events as ev
+from pagefault.runtime.kernel.effects import Publish, Send, Subscribe
+from pagefault.runtime.store.mail import TOPICS_MAX
+from pagefault.runtime.values import AgentId, CallId, DeadLetter, InterruptId
+
+ARRIVED_MAX = 100_000
+"""Messages of sleepers remembered as arrived; those that are forgotten are sent twice."""
+
+log = structlog.get_logger(__name__)
+
+
+class Outgoing:
+    """Sends for one host.  Sending goes on while its agent sleeps; ``feed`` gives an agent an event."""
+
+    def __init__(
+        self,
+        *,
+        stores: Stores,
+        router: Router,
+        clock: Clock,
+        listeners: Listeners,
+        feed: Callable[[Frame, ev.Event], None],
+    ) -> None:
+        self._stores = stores
+        self._router = router
+        self._clock = clock
+        self._listeners = listeners
+        self._feed = feed
+        self._sends: dict[tuple[AgentId, InterruptId], asyncio.Task[Any]] = {}
+        self._arrived: OrderedDict[tuple[AgentId, InterruptId], None] = OrderedDict()  # while their sender slept
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing that was published is under way (the router knows of single messages)."""
+        return not self._tasks
+
+    # --- messages
+
+    def send(self, frame: Frame, _seq: int, effect: Send) -> None:
+        """Bring a message to its receiver."""
+        interrupt = effect.interrupt
+        self._settle(frame, effect, interrupt.id, lambda: self._router.route(frame.id, effect.to, interrupt))
+
+    def _settle(
+        self,
+        frame: Frame,
+        effect: Send | Publish,
+        message: InterruptId,
+        begin: Callable[[], asyncio.Task[Any]],
+    ) -> None:
+        """Have a message under way until it is settled.
+
+        When an agent that slept is back, it asks again for what had not arrived when it was saved: that has
+        arrived meanwhile, or is on its way, or is sent again and recognised by who gets it.
+        """
+        key = (frame.id, message)
+        if key in self._arrived:
+            del self._arrived[key]
+            return
+        frame.unsent[message] = effect
+
+        def ended(task: asyncio.Task[Any]) -> None:
+            self._sends.pop(key, None)
+            if task.cancelled():
+                return
+            if (error := task.exception()) is not None:
+                log.error("send_failed", agent=frame.id, message=message, problem=str(error))
+                return
+            frame.unsent.pop(message, None)
+            if frame.is_away:
+                self._arrived[key] = None
+                if len(self._arrived) > ARRIVED_MAX:
+                    self._arrived.popitem(last=False)
+
+        task = self._sends.get(key)
+        if task is None:
+            task = self._sends[key] = begin()
+        task.add_done_callback(ended)
+
+    # --- groups
+
+    def subscribe(self, frame: Frame, _seq: int, effect: Subscribe) -> None:
+        """Write a subscription, or take it out, and tell the agent."""
+        _ = self._spawn(self._subscribed(frame, effect))
+
+    async def _subscribed(self, frame: Frame, effect: Subscribe) -> None:
+        topic, ok = effect.topic, True
+        try:
+            if not effect.subscribed:
+                ended = await self._stores.unsubscribe(frame.id, topic)
+                text = f"You hear no more of {topic}." if ended else f"You were not subscribed to {topic}."
+            elif await self._stores.subscribe(frame.id, topic):
+                text = f"Subscribed to {topic}."
+            else:
+                ok, text = False, f"You have {TOPICS_MAX} topics, which is the limit; unsubscribe from one first."
+                self._show(frame.id, effect.cause, "topic_limit", topic, TOPICS_MAX)
+        except PagefaultError as error:
+            ok, text = False, str(error)
+        self._answer(frame, effect.call_id, ok, text)
+
+    def publish(self, frame: Frame, _seq: int, effect: Publish) -> None:
+        """Bring one message to all who hear a topic; the agent goes on once it is known how many these are."""
+        self._settle(frame, effect, effect.interrupt.id, lambda: self._spawn(self._published(frame, effect)))
+        if effect.interrupt.id not in frame.unsent:  # it was done while the agent was away
+            self._answer(frame, effect.call_id, ok=True, text=f"Published to {effect.topic}.")
+
+    async def _published(self, frame: Frame, effect: Publish) -> None:
+        try:
+            receivers = await self._stores.subscribers(effect.topic)
+        except StoreError as error:
+            self._answer(frame, effect.call_id, ok=False, text=str(error))
+            return
+        receivers = [agent for agent in receivers if agent != frame.id]
+        agents = "1 agent" if len(receivers) == 1 else f"{len(receivers)} agents"
+        self._answer(frame, effect.call_id, ok=True, text=f"Published to {agents}.")
+        self._show(frame.id, effect.cause, "published", effect.topic, len(receivers))
+        await fan_out(lambda to: self._router.route(frame.id, to, effect.interrupt), receivers)
+
+    def _answer(self, frame: Frame, call_id: CallId, ok: bool, text: str) -> None:
+        self._feed(frame, ev.FunctionReturned(self._clock.now_ms(), call_id, "ok" if ok else "failed", text))
+
+    # --- what could not be delivered
+
+    async def bury(self, sender: str, letters: Sequence[DeadLetter]) -> None:
+        """See :class:`~pagefault.runtime.host.routing.Bury`."""
+        gone = await self._stores.add_letters(letters)
+        agent = AgentId(sender)
+        for letter in letters:
+            self._show(agent, letter.interrupt.id, "dead_letter", f"{letter.to}: {letter.why}")
+        if gone:
+            log.warning("dead_letters_dropped", letters=gone)
+            self._show(agent, InterruptId(""), "dead_letters_dropped", value=gone)
+
+    def _show(self, agent: AgentId, cause: InterruptId, kind: str, text: str = "", value: int = 0) -> None:
+        if self._listeners.is_watched(agent):
+            self._listeners.show(Step(agent, cause, kind, text, (), value, self._clock.now_ms()))
+
+    # --- tasks
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work, name="pagefault-outgoing")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def close(self) -> None:
+        """Begin nothing more; what was committed is sent again when its sender is next activated."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
