@@ -16,6 +16,7 @@ from typing import Any, TypeAlias, cast
 
 import ray
 from ray._private import state
+from ray._private.authentication import authentication_token_setup as token_setup
 from ray.actor import ActorHandle
 from ray.exceptions import (
     ActorDiedError,
@@ -38,6 +39,8 @@ Handle: TypeAlias = ActorHandle[Any]
 OBJECT_STORE_BYTES = 100 * 2**20
 """Messages travel inside calls, so the shared object store of a local cluster can be small."""
 
+WHAT_TO_SHOW = "this one wants its token: set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN_PATH if it is not in ~/.ray"
+
 TaskLost = (WorkerCrashedError, RayTaskError)
 """A task's worker died, or its code could not be brought to it."""
 
@@ -53,6 +56,8 @@ class Session:
     """A connection to Ray: begun here (``address=None``), or a cluster that runs already.
 
     ``runtime_env`` is Ray's: it holds for the whole job, so it can only be given where the connection is begun.
+    ``shows_token``: show that cluster the token of this user's home; Ray does so by itself only for ``auto``,
+    since whoever is at an address given by hand may not be meant to see it.
     """
 
     def __init__(
@@ -62,6 +67,7 @@ class Session:
         cpus: int | None = None,
         temp_folder: Path | None = None,
         runtime_env: Mapping[str, Any] | None = None,
+        shows_token: bool = False,
     ) -> None:
         self._owned = False
         self.began_ray = False
@@ -87,11 +93,14 @@ class Session:
                 options["num_cpus"] = cpus
         else:
             options["address"] = address
+        if shows_token:
+            token_setup.maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
         try:
             ray.init(**options)
         except (RayError, ConnectionError, RuntimeError, ValueError, OSError) as error:
             where = address or "a local cluster"
-            raise ConfigError("address", where, f"a Ray cluster that can be reached: {error}") from error
+            problem = WHAT_TO_SHOW if "InvalidAuthToken" in repr(error.__cause__) else error
+            raise ConfigError("address", where, f"a Ray cluster that can be reached: {problem}") from error
         self._owned = True
         self.began_ray = address is None
 
@@ -115,6 +124,11 @@ def _check_joined(address: str | None, runtime_env: Mapping[str, Any] | None) ->
 def gcs_address() -> str:
     """Where the Ray cluster of this process can be joined: ``IP:PORT``."""
     return str(ray.get_runtime_context().gcs_address)
+
+
+def wants_token() -> bool:
+    """Whether the Ray cluster of this process wants to be shown a token."""
+    return os.environ.get("RAY_AUTH_MODE", "").lower() == "token"
 
 
 def this_node() -> str:

@@ -21,7 +21,7 @@ from pagefault.cluster.ownership import fleet_name, namespace_of
 from pagefault.cluster.scheduler.directory import check_placement
 from pagefault.cluster.settings import Code, FleetSettings
 from pagefault.cluster.streams import read_agent, read_all
-from pagefault.cluster.whereabouts import Whereabouts, forget_whereabouts
+from pagefault.cluster.whereabouts import Whereabouts, find_whereabouts, forget_whereabouts
 from pagefault.policies.tiers import Tier
 from pagefault.runtime.errors import ConfigError, Overloaded, UsageError
 from pagefault.runtime.host.clock import SystemClock
@@ -133,19 +133,36 @@ class Cluster(Groups):
         self._token = os.urandom(6).hex()
         self._session: _ray.Session | None = None
         self._running: Running | None = None
-        self._joins = False
+        self._joins = self._shows_token = False
         self._temporary: Path | None = None
 
     @classmethod
-    def attach(cls, name: str | None = None, *, address: str = "auto") -> Self:
+    def attach(
+        cls,
+        name: str | None = None,
+        *,
+        address: str | None = None,
+        folder: str | os.PathLike[str] | None = None,
+    ) -> Self:
         """A fleet that runs, from another process: ``async with Cluster.attach("town") as fleet``.
 
         Everything can be done with it that its first driver can do; leaving the block leaves the fleet running.
-        ``address`` is that of its Ray cluster; without a name the only fleet there is meant.  Raises (on entering)
-        :class:`~pagefault.runtime.errors.ConfigError` when no such fleet runs there.
+        ``address`` is that of its Ray cluster (default: the one that Ray finds by itself, ``auto``); without a name
+        the only fleet there is meant.  Instead of both, a fleet of this machine can be given by its ``folder``.
+
+        Raises :class:`~pagefault.runtime.errors.ConfigError` at once when nothing runs on that folder, and on
+        entering when no such fleet runs at the address.
         """
-        fleet = cls(name=name, address=address)
-        fleet._joins, fleet._name = True, name
+        token = False
+        if folder is not None:
+            if name is not None or address is not None:
+                raise ConfigError("folder", str(folder), "None beside a name or an address")
+            place = find_whereabouts(Path(folder))
+            if place is None:
+                raise ConfigError("folder", str(folder), "the folder of a fleet that runs on this machine")
+            name, address, token = place.name, place.address, place.token
+        fleet = cls(name=name, address=address or "auto")
+        fleet._joins, fleet._name, fleet._shows_token = True, name, token
         return fleet
 
     async def __aenter__(self) -> Self:
@@ -153,7 +170,9 @@ class Cluster(Groups):
             raise UsageError("this Cluster is open already")
         try:
             # Not in a thread: Ray binds its signal handling and its connection to the one that begins it.
-            self._session = _ray.Session(self._address, cpus=self._cpus, runtime_env=self._runtime_env)
+            self._session = _ray.Session(
+                self._address, cpus=self._cpus, runtime_env=self._runtime_env, shows_token=self._shows_token
+            )
             self._running = await self._open()
         except BaseException:  # whatever it was, also a cancellation: nothing may be left running
             await self._close(ends=not self._joins)
@@ -184,7 +203,8 @@ class Cluster(Groups):
         here = _ray.this_node()
         running = await start_fleet(settings, self._code, self._clock, stores_node=self._stores_node or here)
         if self._temporary is None and self._stores_node in (None, here):
-            place = Whereabouts(settings.name, _ray.gcs_address(), os.getpid(), self._clock.now_ms(), self._keep)
+            started_ms, token = self._clock.now_ms(), _ray.wants_token()
+            place = Whereabouts(settings.name, _ray.gcs_address(), os.getpid(), started_ms, self._keep, token)
             try:
                 place.write(settings.path)
             except BaseException:  # as in __aenter__, which does not have this fleet yet

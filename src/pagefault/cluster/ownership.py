@@ -19,7 +19,7 @@ from pagefault.cluster.settings import NAMESPACE_PREFIX, SCHEDULER_NAME, FleetSe
 from pagefault.runtime.errors import ConfigError
 
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-OWNER_LOOK_S = 5.0
+OWNER_LOOK_S = 2.0
 
 log = structlog.get_logger(__name__)
 

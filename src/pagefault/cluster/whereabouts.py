@@ -20,13 +20,17 @@ PROBE_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Whereabouts:
-    """The fleet's name, the address of its Ray, and the process that began it (``started_ms``: since 1970, UTC)."""
+    """The fleet's name, the address of its Ray (and whether that wants a token), and the process that began it.
+
+    ``started_ms``: since 1970, UTC.  ``kept``: the fleet outlives that process.
+    """
 
     name: str
     address: str
     pid: int
     started_ms: int
     kept: bool = False
+    token: bool = False
 
     def write(self, folder: Path) -> None:
         """Say it in the folder, in one piece.  Raises :class:`~pagefault.runtime.errors.StoreUnavailable`."""
@@ -41,11 +45,18 @@ class Whereabouts:
 
 
 def read_whereabouts(folder: Path) -> Whereabouts | None:
-    """What the folder's file says, if there is one that can be read; whether it is true is another question."""
+    """What the folder's file says, if there is one that can be read; whether it is true is another question.
+
+    One that another user wrote is not read: it could have this user's token shown to whom it likes.
+    """
     try:
-        found = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        path = folder / FILE
+        if path.stat().st_uid != os.getuid():
+            return None
+        found = json.loads(path.read_text(encoding="utf-8"))
         name, address, pid, started_ms = (found[key] for key in ("name", "address", "pid", "started_ms"))
-        return Whereabouts(str(name), str(address), int(pid), int(started_ms), bool(found.get("kept")))
+        kept, token = found.get("kept") is True, found.get("token") is True
+        return Whereabouts(str(name), str(address), int(pid), int(started_ms), kept, token)
     except (OSError, ValueError, TypeError, KeyError):
         return None
 
@@ -56,6 +67,12 @@ def forget_whereabouts(folder: Path, name: str) -> None:
     if found is not None and found.name == name:
         with suppress(OSError):  # it is stale then, and will be recognised
             (folder / FILE).unlink()
+
+
+def find_whereabouts(folder: Path) -> Whereabouts | None:
+    """Where the fleet of a folder runs; ``None`` when none does, as far as can be seen without asking Ray."""
+    found = read_whereabouts(folder)
+    return found if found is not None and answers(found.address) else None
 
 
 def answers(address: str) -> bool:
