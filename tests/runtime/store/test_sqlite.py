@@ -19,13 +19,13 @@ from hypothesis import strategies as st
 
 from pagefault.runtime.errors import (
     AgentExists,
-    ConfigError,
     StaleEpoch,
     StoreCorrupt,
     StoreUnavailable,
     UnknownAgent,
 )
 from pagefault.runtime.store.protocols import WORK, Append
+from pagefault.runtime.store.schema import SCHEMA_VERSION
 from pagefault.runtime.store.sqlite import ROWS_A_READ, SqliteJournal
 from pagefault.runtime.values import AgentId
 
@@ -351,7 +351,7 @@ def test_a_newer_schema_is_refused(path: Path) -> None:
     with sqlite3.connect(path) as connection:
         connection.execute("PRAGMA user_version = 99")
     connection.close()
-    with pytest.raises(StoreUnavailable, match="schema 99, this release reads and writes 2"):
+    with pytest.raises(StoreUnavailable, match=f"schema 99, this release reads and writes {SCHEMA_VERSION}"):
         SqliteJournal(path)
 
 
@@ -359,20 +359,6 @@ def test_a_folder_where_the_file_should_be_is_named(path: Path) -> None:
     path.mkdir()
     with pytest.raises(StoreUnavailable, match=f"{path}: cannot be read or written"):
         SqliteJournal(path)
-
-
-def test_an_unknown_durability_is_refused(path: Path) -> None:
-    with pytest.raises(ConfigError, match="durability: found 'maybe', allowed: 'sync' or 'async'"):
-        SqliteJournal(path, durability="maybe")
-    assert not path.exists()
-
-
-@pytest.mark.parametrize(("durability", "synchronous"), [("sync", 2), ("async", 1)])
-def test_durability_is_what_sqlite_is_told(path: Path, durability: str, synchronous: int) -> None:
-    journal = SqliteJournal(path, durability)
-    assert journal._live().execute("PRAGMA synchronous").fetchone() == (synchronous,)
-    assert journal._live().execute("PRAGMA journal_mode").fetchone() == ("wal",)
-    journal.close()
 
 
 def test_a_closed_journal_says_so(path: Path) -> None:

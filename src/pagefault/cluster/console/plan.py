@@ -27,7 +27,7 @@ class FleetTable(_Table):
     hosts: Annotated[int | None, Field(ge=1)] = None
     shards: Annotated[int, Field(ge=1, le=1024)] = 1
     folder: str | None = None
-    durability: Literal["sync", "async"] = "sync"
+    durability: Literal["sync", "async", "exit"] = "sync"
     embedder: str = "wordllama"
     frames: Annotated[int | None, Field(ge=1)] = None
     frames_policy: str = "lru"

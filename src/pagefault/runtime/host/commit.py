@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable
 import structlog
 
 from pagefault.runtime.errors import InternalError, PagefaultError, StaleEpoch, StoreError, StoreUnavailable
+from pagefault.runtime.failpoints import failpoint
 from pagefault.runtime.host.frame import Frame
 from pagefault.runtime.host.services import Stores
 from pagefault.runtime.kernel.effects import AnyEffect
@@ -126,7 +127,9 @@ class Committer:
         taken = [frame.take_append() for frame in frames]
         self.groups += 1
         self.records += sum(len(append.records) for append, _ in taken)
+        failpoint("host.append.taken")
         results = await self._append([append for append, _ in taken])
+        failpoint("host.append.settled")
         for frame, (_, gated), error in zip(frames, taken, results, strict=True):
             self._settle(frame)
             if frame.broken is not None:
@@ -135,6 +138,7 @@ class Committer:
                 self._fail(frame, error)
                 continue
             self._perform_all(frame, gated)
+            failpoint("host.effects.performed")
             if frame.next_seq - 1 - frame.snapshot_seq >= TAIL_RECORDS_MAX:
                 self.snapshot_due(frame)
             self._rested(frame)
@@ -164,6 +168,7 @@ class Committer:
         taken = [(frame, append) for frame in frames if (append := self._take_snapshot(frame)) is not None]
         if not taken:
             return
+        failpoint("host.snapshot.taken")
         try:
             await self._flush()
         except StoreError as error:  # the journal has it all; the next good moment for a snapshot will come
@@ -171,7 +176,9 @@ class Committer:
             for frame, _ in taken:
                 self._settle(frame)
             return
+        failpoint("host.snapshot.flushed")
         results = await self._append([append for _, append in taken])
+        failpoint("host.snapshot.saved")
         for (frame, append), outcome in zip(taken, results, strict=True):
             self._settle(frame)
             if isinstance(outcome, StaleEpoch):

@@ -11,6 +11,7 @@ import structlog
 
 from pagefault.policies.tiers import Tier
 from pagefault.runtime.errors import InternalError, PagefaultError, StaleEpoch, StoreUnavailable
+from pagefault.runtime.failpoints import failpoint
 from pagefault.runtime.functions.executor import FunctionExecutor
 from pagefault.runtime.host.clock import Clock, SystemClock
 from pagefault.runtime.host.commit import Committer
@@ -141,6 +142,7 @@ class Host:
         try:
             activation = await self._stores.activate(agent)
             revived = self.workshop.revive(activation)
+            failpoint("host.activate.revived")
         except BaseException:  # whatever it was, also a cancellation: the frame is free for others
             self.residency.refund()
             raise

@@ -50,7 +50,8 @@ class Local(Groups):
     Use it as an asynchronous context manager.  ``folder`` is made if absent, and opened again it has the
     agents that were in it, with the same context and mailbox; without one the fleet is forgotten at the
     end.  ``functions`` are the program's own, decorated with :func:`pagefault.function`.  ``durability``:
-    ``sync`` survives a power cut, ``async`` only the death of the process.  ``embedder``: ``wordllama``,
+    ``sync`` survives a power cut, ``async`` only the death of the process, ``exit`` not even that (see
+    :mod:`~pagefault.runtime.store.sqlite_file`).  ``embedder``: ``wordllama``,
     ``hash`` or ``openai:MODEL``.  ``tiers``: see :class:`~pagefault.policies.tiers.Tier`; pages that leave a context
     are kept there, so that a page fault need not reach the archive.  ``endpoints`` and ``budget``: what model
     servers allow, and what may be spent; see :mod:`~pagefault.runtime.models.budget.settings`.

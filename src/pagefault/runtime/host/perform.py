@@ -22,6 +22,7 @@ from pagefault.runtime.errors import (
     PagefaultError,
     StoreError,
 )
+from pagefault.runtime.failpoints import failpoint
 from pagefault.runtime.functions.definition import CallContext
 from pagefault.runtime.host.clock import Clock
 from pagefault.runtime.host.frame import Frame
@@ -213,6 +214,7 @@ class Performer:
         try:
             definition = frame.functions.definition(effect.name)
             runner = self._runners[effect.runs_in]
+            failpoint("host.function.begun")
             status, text = await runner.run_function(definition, effect.arguments, context)
         except PagefaultError as error:
             status, text = "failed", str(error)
@@ -220,6 +222,7 @@ class Performer:
             if effect.effect is not Effect.ONCE or frame.broken is not None:
                 raise
             status, text = "unknown", ""  # it may have happened: that must stay in memory
+        failpoint("host.function.ended")
         return ev.FunctionReturned(self._clock.now_ms(), effect.call_id, status, text)
 
     def _search(self, frame: Frame, _seq: int, effect: fx.SearchArchive) -> None:

@@ -21,7 +21,7 @@ from pagefault.runtime.kernel.pages import Entry, from_row, row
 from pagefault.runtime.kernel.phases import TABLE
 from pagefault.runtime.kernel.settings import AgentDefinition, validate
 from pagefault.runtime.kernel.state import AgentData, Chain, FlushJob, Outstanding, Phase, Statistics, Timer
-from pagefault.runtime.values import Fidelity, InterruptId, PageId
+from pagefault.runtime.values import Fidelity, InterruptId, Message, PageId
 
 SNAPSHOT_VERSION = 1
 SNAPSHOT_TYPES: tuple[type[Any], ...] = (Entry, Chain, Outstanding, FlushJob, Statistics, Timer, Block)
@@ -95,7 +95,7 @@ class AgentState(AgentData):
     def context_bytes(self) -> bytes:
         """What would be sent now, as canonical JSON: equal bytes mean the same context."""
         assembled = self.context.assemble()
-        messages = [asdict(message) for message in assembled.messages]
+        messages = [_plain(message) for message in assembled.messages]
         return json.dumps(messages, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode(
             "utf-8", "surrogatepass"
         )
@@ -188,3 +188,14 @@ class AgentState(AgentData):
         self.eviction.load(state["eviction"])
         self.pinned = {PageId(page_id) for page_id in state["pinned"]}
         self.story.load(state["story"])
+
+
+def _plain(message: Message) -> dict[str, Any]:
+    """``dataclasses.asdict``, spelt out: it takes ten times as long, and whoever looks at a fleet looks at many."""
+    return {
+        "role": message.role,
+        "text": message.text,
+        "calls": [{"id": call.id, "name": call.name, "arguments": call.arguments} for call in message.calls],
+        "answers": message.answers,
+        "name": message.name,
+    }

@@ -16,6 +16,7 @@ from collections.abc import Collection, Sequence
 import structlog
 
 from pagefault.runtime.errors import ConfigError, InternalError, ModelError, Overloaded, StoreError, UnknownName
+from pagefault.runtime.failpoints import failpoint
 from pagefault.runtime.store.points import PRIVATE_SPACES
 from pagefault.runtime.store.protocols import Archive, FoundPages, StoredPage
 from pagefault.runtime.values import AgentId, ArchiveQuery, Hit, Page, PageId, SearchResult
@@ -204,7 +205,9 @@ class _WriteBehind:
             self._write(list(waiting.values()))
 
     def _write(self, batch: Sequence[StoredPage]) -> None:
+        failpoint("archive.write.before")
         self._archive.upsert(batch)
+        failpoint("archive.write.after")
         for stored in batch:
             self._drop(stored.tenant, stored.agent, stored.page.id)
 

@@ -1,57 +1,48 @@
 """The journal in one SQLite file a shard.
 
-Write-ahead logging with ``synchronous=FULL``: a group of appends is one transaction and one ``fsync``,
-after which it survives a power cut.  One process opens a file (:class:`~pagefault.runtime.store.lock.OpenerLock`).
-Its tables are in :mod:`pagefault.runtime.store.schema`.
+Write-ahead logging with ``synchronous=FULL`` (unless less is asked for, see
+:mod:`pagefault.runtime.store.sqlite_file`): a group of appends is one transaction and one ``fsync``, after which it
+survives a power cut.  One process opens a file (:class:`~pagefault.runtime.store.lock.OpenerLock`).  Its tables are in
+:mod:`pagefault.runtime.store.schema`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import sqlite3
-import threading
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
 from pagefault.runtime.errors import (
     AgentExists,
-    ConfigError,
     StaleEpoch,
     StoreCorrupt,
-    StoreError,
-    StoreUnavailable,
     UnknownAgent,
 )
-from pagefault.runtime.store.lock import OpenerLock
+from pagefault.runtime.failpoints import failpoint
 from pagefault.runtime.store.mail import SqliteMail
 from pagefault.runtime.store.placements import read_placements, write_placements
 from pagefault.runtime.store.protocols import WORK, Activation, Append
-from pagefault.runtime.store.schema import APPLICATION_ID, MIGRATIONS, SCHEMA, SCHEMA_VERSION
+from pagefault.runtime.store.sqlite_file import JournalFile
 from pagefault.runtime.values import AgentId
 
 __all__ = ["SqliteJournal"]
 
 T = TypeVar("T")
 
-DURABILITY: Final = {"sync": "FULL", "async": "NORMAL"}
 ROWS_A_READ: Final = 256
 """How many rows an iterator takes at a time, so that it holds the lock for moments only."""
-CHECKPOINT_PAGES: Final = 4000
-"""The write-ahead log is folded into the file at 16 MB: four times SQLite's default, a quarter of the pauses."""
-SQLITE_NEEDED: Final = (3, 37)
-"""The first release with STRICT tables."""
 INSERT_RECORD: Final = "INSERT INTO records (agent, seq, crc, data) VALUES (?, ?, ?, ?)"
 
 
 class SqliteJournal:
     """A :class:`~pagefault.runtime.store.protocols.Journal` in the file ``path``, made if absent.
 
-    ``durability``: ``sync`` survives a power cut, ``async`` only the death of the process (a power cut may
-    lose the last commits, never their order).  Threads may share it; they wait for each other.
+    ``durability``: ``sync``, ``async`` or ``exit``, see :mod:`pagefault.runtime.store.sqlite_file`.  Threads may
+    share it; they wait for each other.
 
     Raises :class:`~pagefault.runtime.errors.StoreUnavailable` naming the path when the file cannot be
     opened (folder missing, read-only, no journal of ours, open elsewhere, written by a newer release),
@@ -60,55 +51,10 @@ class SqliteJournal:
     """
 
     def __init__(self, path: Path, durability: str = "sync") -> None:
-        if durability not in DURABILITY:
-            raise ConfigError("durability", durability, " or ".join(map(repr, DURABILITY)))
-        if sqlite3.sqlite_version_info < SQLITE_NEEDED:
-            raise StoreUnavailable(f"SQLite {sqlite3.sqlite_version} is too old, 3.37 or newer is needed")
-        self._path = Path(path)
-        self._mutex = threading.Lock()
+        self._file = JournalFile(path, durability)
+        self._transaction = self._file.transaction
+        self._read = self._file.read
         self.mail = SqliteMail(self._transaction, self._read)
-        self._lock = OpenerLock(self._path.with_name(self._path.name + ".lock"))
-        is_new = not self._path.exists()
-        self._connection: sqlite3.Connection | None = None
-        try:
-            with self._errors():
-                self._connection = self._open(durability)
-        except StoreError:
-            if self._connection is not None:
-                self._connection.close()
-            if is_new:
-                for suffix in ("", "-wal", "-shm"):
-                    self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
-            self._lock.release()
-            raise
-
-    def _open(self, durability: str) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
-        self._connection = connection
-        connection.execute(f"PRAGMA synchronous = {DURABILITY[durability]}")
-        (application,) = connection.execute("PRAGMA application_id").fetchone()
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-        if tables == 0 and application == 0:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.executescript(
-                f"BEGIN IMMEDIATE; {SCHEMA}"
-                f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
-            )
-        elif application != APPLICATION_ID:
-            raise StoreUnavailable(f"{self._path}: is a SQLite file, but not a Pagefault journal")
-        elif version != SCHEMA_VERSION and version not in MIGRATIONS:
-            raise StoreUnavailable(
-                f"{self._path}: has journal schema {version}, this release reads and writes {SCHEMA_VERSION}"
-            )
-        else:
-            connection.execute("PRAGMA journal_mode = WAL")
-            for older in range(version, SCHEMA_VERSION):
-                connection.executescript(
-                    f"BEGIN IMMEDIATE; {MIGRATIONS[older]} PRAGMA user_version = {older + 1}; COMMIT;"
-                )
-        connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
-        return connection
 
     # --- agents --------------------------------------------------------------------------------------
 
@@ -135,6 +81,7 @@ class SqliteJournal:
                 (found,) = connection.execute("SELECT definition FROM agents WHERE name = ?", (agent,)).fetchone()
                 if found != key:
                     raise AgentExists(f"agent {agent!r} is registered with another definition")
+            failpoint("journal.register.before_commit")
         return added
 
     def definition(self, agent: AgentId) -> bytes:
@@ -191,6 +138,8 @@ class SqliteJournal:
                 raise StoreCorrupt(
                     f"agent {agent!r}: records end at {snapshot_seq + len(records)}, {next_seq - 1} were written"
                 )
+            failpoint("journal.activate.before_commit")
+        failpoint("journal.activate.after_commit")
         return Activation(agent, epoch, definition, snapshot, snapshot_seq, records)
 
     def append(self, group: Sequence[Append]) -> list[Exception | None]:
@@ -201,10 +150,13 @@ class SqliteJournal:
         byte, is ``None`` again, so a caller that lost the answer may ask again.  Raises ``StoreUnavailable``:
         then nothing of the group was written.
         """
+        failpoint("journal.append.begun")
         rows: list[tuple[int, int, int, bytes]] = []
         with self._transaction() as connection:
             results = [self._append_one(connection, item, rows) for item in group]
             connection.executemany(INSERT_RECORD, rows)
+            failpoint("journal.append.before_commit")
+        failpoint("journal.append.after_commit")
         return results
 
     def _append_one(
@@ -259,8 +211,8 @@ class SqliteJournal:
     def placements(self) -> Iterator[tuple[AgentId, bytes]]:
         last = 0
         while rows := self._read(partial(read_placements, after=last, limit=ROWS_A_READ)):
-            for last, agent, data in rows:
-                yield agent, data
+            yield from ((agent, data) for _, agent, data in rows)
+            last = rows[-1][0]
 
     def records(self, agent: AgentId, after_seq: int = 0) -> Iterator[tuple[int, bytes]]:
         """All records with a number above ``after_seq``, in order.  Raises ``UnknownAgent``, ``StoreCorrupt``."""
@@ -281,52 +233,7 @@ class SqliteJournal:
 
     def close(self) -> None:
         """Fold the log into the file and let the next opener in.  Doing it twice does nothing."""
-        with self._mutex:
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
-            self._lock.release()
-
-    # --- the connection ------------------------------------------------------------------------------
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """All or nothing: any exception out of the block rolls back."""
-        with self._mutex, self._errors():
-            connection = self._live()
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield connection
-                connection.execute("COMMIT")
-            except BaseException:
-                # Whatever it was, a cancelled thread included: leave no transaction open behind it.
-                with suppress(sqlite3.Error):
-                    connection.execute("ROLLBACK")
-                raise
-
-    def _read(self, query: Callable[[sqlite3.Connection], T]) -> T:
-        with self._mutex, self._errors():
-            return query(self._live())
-
-    def _live(self) -> sqlite3.Connection:
-        if self._connection is None:
-            raise StoreUnavailable(f"{self._path}: the journal is closed")
-        return self._connection
-
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        """SQLite's errors in our words, naming the file."""
-        try:
-            yield
-        except sqlite3.Error as error:
-            name = getattr(error, "sqlite_errorname", "unknown error")
-            if name == "SQLITE_NOTADB":
-                raise StoreUnavailable(f"{self._path}: is not a SQLite database") from error
-            if name.startswith(("SQLITE_CORRUPT", "SQLITE_CONSTRAINT")):
-                raise StoreCorrupt(f"{self._path}: damaged: {error}") from error
-            raise StoreUnavailable(f"{self._path}: cannot be read or written now: {error} ({name})") from error
-        except UnicodeDecodeError as error:  # sqlite3's way of passing on damaged text, its own error's included
-            raise StoreCorrupt(f"{self._path}: damaged: {error}") from error
+        self._file.close()
 
 
 def _definition_key(connection: sqlite3.Connection, definition: bytes) -> int:
