@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from pagefault.cluster import _ray
-from pagefault.cluster.asking import ask_host, inspect_agent, tier_totals
+from pagefault.cluster.asking import ask_host, inspect_agent, survey_hosts, tier_totals
 from pagefault.cluster.fleet_start import Running, find_fleet, join_fleet, start_fleet
 from pagefault.cluster.ownership import fleet_name, namespace_of
 from pagefault.cluster.scheduler.directory import check_placement
@@ -36,8 +36,9 @@ from pagefault.runtime.host.fleet import (
     text_of,
 )
 from pagefault.runtime.host.groups import Groups, Post
-from pagefault.runtime.host.records import Answer, Inspection, Step, encode_definition
+from pagefault.runtime.host.records import AgentRow, Answer, Inspection, Step, encode_definition
 from pagefault.runtime.host.residency import FrameSettings
+from pagefault.runtime.host.survey import FOREVER_MS, merged
 from pagefault.runtime.models.budget.settings import BudgetSettings, Endpoint, budget_plan
 from pagefault.runtime.values import AgentId, Interrupt, InterruptId
 
@@ -352,6 +353,12 @@ class Cluster(Groups):
             return {}
         found: dict[str, dict[str, float]] = await self._ask_scheduler("budget_statistics")
         return found
+
+    async def survey(self, prefix: str = "") -> list[AgentRow]:
+        """Every agent, or those whose names begin with ``prefix``; nobody is woken.  See :meth:`Local.survey`."""
+        parts = self._parts
+        names, due = await asyncio.gather(parts.remote.agents(prefix), parts.remote.due(FOREVER_MS))
+        return merged(await survey_hosts(parts.router, list(await self.hosts()), prefix), names, due)
 
     async def idle(self) -> None:
         """Return when no agent has anything under way."""

@@ -9,10 +9,11 @@ from pagefault.cluster.router import LOST, ClusterRouter
 from pagefault.cluster.wire import pack, unpack
 from pagefault.runtime.errors import InternalError, Overloaded, StaleEpoch
 from pagefault.runtime.host.fleet import check_receipt, handled_before
-from pagefault.runtime.host.records import Answer, Inspection, Receipt
+from pagefault.runtime.host.records import AgentRow, Answer, Inspection, Receipt
 from pagefault.runtime.values import AgentId, Interrupt
 
 LOST_RETRIES = 5
+SURVEY_S = 10.0
 
 
 async def ask_host(router: ClusterRouter, agent: AgentId, interrupt: Interrupt, timeout_s: float) -> Answer:
@@ -53,6 +54,20 @@ async def inspect_agent(router: ClusterRouter, agent: AgentId) -> Inspection:
     if not isinstance(inspection, Inspection):
         raise InternalError(f"a host answered an inspection with {type(inspection).__name__}")
     return inspection
+
+
+async def survey_hosts(router: ClusterRouter, hosts: list[str], prefix: str) -> list[AgentRow]:
+    """What all hosts say of the agents that have a frame there; a host that is lost says nothing."""
+
+    async def survey(name: str) -> list[AgentRow]:
+        try:
+            async with asyncio.timeout(SURVEY_S):
+                return list(unpack(await _ray.call(router.actor(name), "survey", prefix)))
+        except (*LOST, Overloaded, TimeoutError):
+            return []
+
+    found = await asyncio.gather(*map(survey, hosts))
+    return [row for rows in found for row in rows]
 
 
 async def tier_totals(router: ClusterRouter, hosts: list[str]) -> dict[str, dict[str, int]]:

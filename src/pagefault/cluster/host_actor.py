@@ -30,6 +30,8 @@ from pagefault.runtime.models.tokens import BpeTokenCounter
 from pagefault.runtime.values import AgentId, Interrupt
 
 STEPS_A_READ = 500
+NODE_CHARS = 8
+"""So much of a node's id tells it from the others of a cluster."""
 
 T = TypeVar("T")
 
@@ -175,6 +177,14 @@ class HostActor:
 
     async def _resident(self) -> list[str]:
         return [str(agent) for agent in self._open().frames]
+
+    @_ray.control
+    async def survey(self, prefix: str) -> bytes:
+        """An :class:`~pagefault.runtime.host.records.AgentRow` for each agent that has a frame here."""
+        return pack([]) if self._loop is None else await self._on_loop(self._survey(prefix))
+
+    async def _survey(self, prefix: str) -> bytes:
+        return pack(self._open().survey(prefix, f"{self._name}@{_ray.this_node()[:NODE_CHARS]}"))
 
     @_ray.control
     async def tier_statistics(self) -> dict[str, dict[str, int]]:

@@ -24,9 +24,10 @@ from pagefault.runtime.host.outgoing import Outgoing
 from pagefault.runtime.host.page_cache import PageCache
 from pagefault.runtime.host.pages_out import PageWriter
 from pagefault.runtime.host.perform import Performer
-from pagefault.runtime.host.records import Inspection, Receipt
+from pagefault.runtime.host.records import AgentRow, Inspection, Receipt
 from pagefault.runtime.host.residency import FrameSettings, Residency
 from pagefault.runtime.host.services import FunctionRunner, Router, Stores
+from pagefault.runtime.host.survey import row_of
 from pagefault.runtime.host.timers import Timers
 from pagefault.runtime.host.waking import Waking
 from pagefault.runtime.host.workshop import Workshop
@@ -319,6 +320,10 @@ class Host:
         frame = await self.frame(agent)
         self._rested(frame)
         return inspect(frame)
+
+    def survey(self, prefix: str = "", place: str = "") -> list[AgentRow]:
+        """All resident agents whose names begin with ``prefix``; nobody is woken."""
+        return [row_of(frame, place) for frame in self.frames.values() if frame.id.startswith(prefix)]
 
     @property
     def is_idle(self) -> bool:

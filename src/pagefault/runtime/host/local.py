@@ -30,8 +30,9 @@ from pagefault.runtime.host.fleet import (
 from pagefault.runtime.host.groups import Groups, Post
 from pagefault.runtime.host.host import Host
 from pagefault.runtime.host.local_router import LocalRouter
-from pagefault.runtime.host.records import Answer, Inspection, Step
+from pagefault.runtime.host.records import AgentRow, Answer, Inspection, Step
 from pagefault.runtime.host.residency import FrameSettings
+from pagefault.runtime.host.survey import FOREVER_MS, merged
 from pagefault.runtime.host.thread_stores import ThreadStores
 from pagefault.runtime.host.workshop import Workshop
 from pagefault.runtime.models.budget.gate import Gate, local_gate
@@ -245,6 +246,12 @@ class Local(Groups):
     async def inspect(self, agent: AgentId | str) -> Inspection:
         """The agent's context, page by page, with what each costs and why it is there."""
         return await self.host.inspect(AgentId(agent))
+
+    async def survey(self, prefix: str = "") -> list[AgentRow]:
+        """Every agent, or those whose names begin with ``prefix``, in order of their names; nobody is woken."""
+        stores = self._post().stores
+        names, due = await stores.agents(prefix), await stores.due(FOREVER_MS)
+        return merged(self.host.survey(prefix, "local"), names, due)
 
     async def idle(self) -> None:
         """Return when no agent has anything under way."""

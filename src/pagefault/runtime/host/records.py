@@ -66,13 +66,34 @@ class Inspection:
 
 
 @dataclass(frozen=True, slots=True)
+class AgentRow:
+    """One agent in a survey of many: what can be said of it without waking it.
+
+    ``place`` is its host (on Ray with its node), empty for an agent that is asleep; then ``phase`` is ``asleep``, or
+    ``due`` for one that has work under way and waits for a host.  ``oldest_ms`` is when the oldest interrupt of its
+    mailbox was made, ``timer_ms`` when the clock next matters to it.  What is ``None`` is not known without waking it.
+    """
+
+    agent: AgentId
+    phase: str
+    place: str = ""
+    waiting: int | None = None
+    oldest_ms: int | None = None
+    tokens: int | None = None
+    prompt_limit: int | None = None
+    steps: int | None = None
+    faults: int | None = None
+    timer_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """Something an agent did, as it happened.
 
     ``kind`` is the name of a notice (:data:`pagefault.runtime.kernel.effects.NOTICES`), ``message`` (the
     agent said ``text``), ``ended`` (``text`` is the chain's outcome), ``published`` (``text`` is the topic,
-    ``value`` to how many), ``topic_limit`` (it may hear no more topics), ``dead_letter`` (``text`` says to whom something could
-    not be delivered, and why) or ``dead_letters_dropped`` (``value`` older ones went).
+    ``value`` to how many), ``topic_limit`` (it may hear no more topics), ``dead_letter`` (``text`` says to whom
+    something could not be delivered, and why) or ``dead_letters_dropped`` (``value`` older ones went).
     """
 
     agent: AgentId
@@ -126,6 +147,7 @@ CODEC = Codec(
         "chain_settings": ChainSettings,
         "page_state": PageState,
         "inspection": Inspection,
+        "agent_row": AgentRow,
         "step": Step,
         "receipt": Receipt,
         "answer": Answer,
