@@ -11,6 +11,7 @@ import logging
 import os
 import tempfile
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
@@ -46,6 +47,9 @@ TaskLost = (WorkerCrashedError, RayTaskError)
 
 ActorLost = (RayActorError, ActorUnavailableError)
 """The actor is dead or cannot be reached: it may come back under the same name."""
+
+ActorDied = (ActorDiedError,)
+"""The actor is dead for good."""
 
 
 class NameTakenError(Exception):
@@ -324,6 +328,27 @@ def find_actor(name: str, namespace: str) -> Handle | None:
         return ray.get_actor(name, namespace=namespace)
     except ValueError:
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class NodeState:
+    """A node of the cluster that is alive."""
+
+    id: str
+    address: str
+    cpus: float
+    labels: Mapping[str, str]
+
+
+def nodes() -> list[NodeState]:
+    """The nodes that are alive.  Blocks for a moment."""
+    return [
+        NodeState(
+            entry["NodeID"], entry["NodeManagerAddress"], float(entry["Resources"].get("CPU", 0)), entry["Labels"]
+        )
+        for entry in cast("Any", ray.nodes)()
+        if entry["Alive"]
+    ]
 
 
 def named_actors() -> list[tuple[str, str]]:

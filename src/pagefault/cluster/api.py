@@ -18,7 +18,7 @@ from pagefault.cluster import _ray
 from pagefault.cluster.asking import ask_host, inspect_agent, survey_hosts, tier_totals
 from pagefault.cluster.fleet_start import Running, find_fleet, join_fleet, start_fleet
 from pagefault.cluster.ownership import fleet_name, namespace_of
-from pagefault.cluster.scheduler.directory import check_placement
+from pagefault.cluster.scheduler.placement import Wish, check_placement
 from pagefault.cluster.settings import Code, FleetSettings
 from pagefault.cluster.streams import read_agent, read_all
 from pagefault.cluster.whereabouts import Whereabouts, find_whereabouts, forget_whereabouts
@@ -198,7 +198,7 @@ class Cluster(Groups):
         settings = replace(
             settings,
             folder=settings.folder or str(self._temporary),
-            packed_hosts=settings.packed_hosts or max(1, _ray.cpu_count() - 1),
+            packed_hosts=settings.packed_hosts,
             owner="" if self._keep else _ray.this_job(),
         )
         here = _ray.this_node()
@@ -273,7 +273,7 @@ class Cluster(Groups):
         try_out = parts.workshop.try_out if parts.workshop is not None else _tried_already
         refs = await register_all(self, described, try_out, parts.remote.register)
         if wish == "dedicated":
-            await self._ask_scheduler("wish", [ref.id for ref in refs], wish, dict(parts.settings.resources))
+            await self._ask_scheduler("wish", [ref.id for ref in refs], Wish(wish).encode())
         return refs
 
     async def _try_out_there(self, agents: Iterable[Agent]) -> None:
@@ -284,8 +284,8 @@ class Cluster(Groups):
 
     async def _ask_scheduler(self, method: str, *arguments: object) -> Any:
         try:
-            return await _ray.call(self._parts.scheduler, method, *arguments)
-        except _ray.ActorLost as error:
+            return await self._parts.router.ask_scheduler(method, *arguments)
+        except Overloaded as error:
             problem = "its scheduler does not answer; it may have been stopped"
             raise Overloaded(f"the fleet {self.name}: {problem}") from error
 
@@ -362,12 +362,9 @@ class Cluster(Groups):
 
     async def idle(self) -> None:
         """Return when no agent has anything under way."""
-        router = self._parts.router
         looks = 0
         while looks < IDLE_LOOKS:
-            names = list(await self.hosts())
-            idle = await asyncio.gather(*(_ray.call(router.actor(name), "is_idle") for name in names))
-            looks = looks + 1 if all(idle) else 0
+            looks = looks + 1 if await self._ask_scheduler("is_idle") else 0
             await asyncio.sleep(IDLE_POLL_S)
 
 

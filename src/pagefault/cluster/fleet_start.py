@@ -15,13 +15,13 @@ from pagefault.cluster.scheduler_actor import SchedulerActor
 from pagefault.cluster.settings import SCHEDULER_NAME, Code, FleetSettings
 from pagefault.cluster.store_actor import StoreActor
 from pagefault.cluster.workshops import trying_workshop
-from pagefault.runtime.errors import ConfigError, InternalError, StoreUnavailable
+from pagefault.runtime.errors import ConfigError, InternalError, Overloaded, StoreUnavailable
 from pagefault.runtime.host.clock import Clock
 from pagefault.runtime.host.workshop import Workshop
 
 START_TIMEOUT_S = 120.0
 RESTARTS = -1
-"""A store that dies comes back where its disk is; hosts wait for it."""
+"""A store that dies comes back where its disk is, a scheduler anywhere; whoever needs them waits."""
 
 log = structlog.get_logger(__name__)
 
@@ -49,8 +49,8 @@ class Running:
         """Hosts first, so that they can save; then the stores and the scheduler."""
         await self.leave()
         try:
-            await _ray.call(self.scheduler, "stop")
-        except _ray.ActorLost:  # the stores are stopped all the same
+            await self.router.ask_scheduler("stop")
+        except Overloaded:  # the stores are stopped all the same
             log.warning("actor_gone", problem="the scheduler died before it was stopped; nothing of it is kept")
         finally:
             try:
@@ -70,7 +70,14 @@ async def start_fleet(settings: FleetSettings, code: Code, clock: Clock, *, stor
     try:
         # The scheduler first: whoever has its name has the fleet's.
         scheduler = _ray.start_actor(
-            SchedulerActor, settings, code, name=SCHEDULER_NAME, namespace=settings.namespace, detached=True
+            SchedulerActor,
+            settings,
+            code,
+            name=SCHEDULER_NAME,
+            namespace=settings.namespace,
+            restarts=RESTARTS,
+            max_concurrency=10_000,
+            detached=True,
         )
         actors.append(scheduler)
         actors.extend(_start_store(settings, shard, stores_node) for shard in range(settings.shards))

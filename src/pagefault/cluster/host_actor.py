@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
 
 from pagefault.cluster import _ray
+from pagefault.cluster.batches import pack_answers, unpack_parcels
+from pagefault.cluster.credits import Credits
 from pagefault.cluster.remote_stores import RemoteStores
 from pagefault.cluster.router import ClusterRouter
 from pagefault.cluster.scheduler.budget_leases import LeasedGate
@@ -23,11 +25,12 @@ from pagefault.runtime.host.host import Host
 from pagefault.runtime.host.listeners import Stream
 from pagefault.runtime.host.records import Receipt
 from pagefault.runtime.host.workshop import Workshop
+from pagefault.runtime.models.budget.gate import monotonic_ms
 from pagefault.runtime.models.budget.processor import MakeProcessor, budgeted
 from pagefault.runtime.models.registry import make_processor
 from pagefault.runtime.models.scripted import mind
 from pagefault.runtime.models.tokens import BpeTokenCounter
-from pagefault.runtime.values import AgentId, Interrupt
+from pagefault.runtime.values import AgentId
 
 STEPS_A_READ = 500
 NODE_CHARS = 8
@@ -39,8 +42,11 @@ T = TypeVar("T")
 class HostActor:
     """An asynchronous actor around a :class:`~pagefault.runtime.host.host.Host`; speaks bytes."""
 
-    def __init__(self, name: str, settings: FleetSettings, code: Code) -> None:
+    def __init__(self, name: str, settings: FleetSettings, code: Code, dedicated: str = "") -> None:
         self._name = name
+        self._dedicated = dedicated
+        self._credits = Credits()
+        self._held: dict[AgentId, None] = {}  # who lives here, with or without a frame
         self._settings = settings
         self._code = code
         self._host: Host | None = None
@@ -90,10 +96,10 @@ class HostActor:
         answer: bytes = await _ray.call(self._router.actor(SCHEDULER_NAME), "lease", message)
         return answer
 
-    async def ready(self) -> bool:
-        """Return when the host can take interrupts.  Not a control call: the host lives on this loop."""
+    async def ready(self) -> str:
+        """The id of this node, when the host can take interrupts.  Not a control call: the host lives on this loop."""
         self._open()
-        return True
+        return _ray.this_node()
 
     async def _on_loop(self, work: Coroutine[Any, Any, T]) -> T:
         """Run on the host's loop: Ray gives each concurrency group a loop and a thread of its own."""
@@ -101,14 +107,28 @@ class HostActor:
             raise InternalError(f"{self._name} was controlled before it was ready")
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
 
-    async def deliver(self, data: bytes) -> bytes:
-        """A batch of ``[agent, interrupt]``; answers a receipt or an error for each, once all are settled."""
+    async def deliver(self, data: bytes, sender: str, insisting: list[str]) -> tuple[bytes, int, int]:
+        """A batch of interrupts; see :mod:`.batches`.  Answers, once all are settled, what became of each, and
+        how many, of how many bytes, the sender may have under way to this host from now on.
+
+        ``insisting`` are agents that the scheduler says live here, though they have left.
+        """
         host = self._open()
-        items: list[tuple[AgentId, Interrupt]] = [(AgentId(agent), interrupt) for agent, interrupt in unpack(data)]
-        answers = await asyncio.gather(
-            *(host.deliver(agent, interrupt) for agent, interrupt in items), return_exceptions=True
-        )
-        return pack([answer if isinstance(answer, Receipt) else pack_error(answer) for answer in answers])
+        items = unpack_parcels(data)
+        host.moving.arrived([AgentId(agent) for agent in insisting])
+        answers: Sequence[Receipt | BaseException]
+        if self._credits.enter(sender, len(items), len(data), round(monotonic_ms())):
+            answers = await asyncio.gather(
+                *(host.deliver(agent, interrupt) for agent, interrupt in items), return_exceptions=True
+            )
+        else:
+            answers = [Overloaded(f"{self._name} has too much in its hands")] * len(items)
+        for (agent, _), answer in zip(items, answers, strict=True):
+            if isinstance(answer, Receipt):
+                self._held[agent] = None
+        count, size_bytes = self._credits.leave(sender, len(items), len(data), round(monotonic_ms()))
+        packed = pack_answers([answer if isinstance(answer, Receipt) else pack_error(answer) for answer in answers])
+        return packed, count, size_bytes
 
     async def ask(self, agent: str, data: bytes, timeout_s: float) -> bytes:
         """Deliver one interrupt and wait for its chain's end."""
@@ -119,6 +139,7 @@ class HostActor:
         try:
             async with asyncio.timeout(timeout_s):
                 receipt = await host.deliver(name, interrupt)
+                self._held[name] = None
                 if not receipt.accepted or not receipt.under_way:
                     return pack(receipt)
                 return pack(await future)
@@ -127,11 +148,48 @@ class HostActor:
 
     async def inspect(self, agent: str) -> bytes:
         """An :class:`~pagefault.runtime.host.records.Inspection`.  Not a control call: it may activate the agent."""
-        return pack(await self._open().inspect(AgentId(agent)))
+        inspection = pack(await self._open().inspect(AgentId(agent)))
+        self._held[AgentId(agent)] = None
+        return inspection
 
-    async def expect(self, due: list[tuple[str, int]]) -> None:
-        """Agents placed here that must be awake though nobody speaks to them, and when."""
-        self._open().expect([(AgentId(agent), wake_ms) for agent, wake_ms in due])
+    # --- agents that come and go
+
+    async def take(self, agents: list[str], due: list[tuple[str, int]]) -> None:
+        """These agents live here now; ``due`` are those that must be awake though nobody speaks to them, and when."""
+        host = self._open()
+        names = [AgentId(agent) for agent in agents]
+        host.moving.arrived(names)
+        self._held.update(dict.fromkeys(names))
+        host.expect([(AgentId(agent), wake_ms) for agent, wake_ms in due])
+
+    @_ray.control
+    async def hand_over(self, agents: list[str], to: str, grace_s: float) -> list[tuple[str, int]]:
+        """Let agents go; see :meth:`pagefault.runtime.host.moving.Moving.hand_over`."""
+        return await self._on_loop(self._hand_over([AgentId(agent) for agent in agents], to, grace_s))
+
+    async def _hand_over(self, agents: list[AgentId], to: str, grace_s: float) -> list[tuple[str, int]]:
+        wakes = await self._open().moving.hand_over(agents, to, grace_s)
+        for agent in agents:
+            self._held.pop(agent, None)
+        return [(str(agent), wake_ms) for agent, wake_ms in wakes]
+
+    @_ray.control
+    async def coldest(self, count: int) -> list[str]:
+        """Agents that may well go elsewhere: those without a frame, then those that have rested longest."""
+        return [] if self._loop is None else await self._on_loop(self._coldest(count))
+
+    async def _coldest(self, count: int) -> list[str]:
+        frames = self._open().frames
+        asleep = (agent for agent in self._held if agent not in frames)
+        resting = sorted(
+            (frame for frame in frames.values() if frame.may_sleep), key=lambda frame: not frame.is_relaxed
+        )
+        return [str(agent) for agent in itertools.islice(itertools.chain(asleep, (f.id for f in resting)), count)]
+
+    @_ray.control
+    async def held(self) -> bytes:
+        """``[node, whom this host is dedicated to, agents that live here]``: for a scheduler that has forgotten."""
+        return pack([_ray.this_node(), self._dedicated, [str(agent) for agent in list(self._held)]])
 
     # --- streams: a driver reads what has gathered, again and again
 

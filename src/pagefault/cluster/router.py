@@ -3,212 +3,243 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from dataclasses import dataclass, field
+import os
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any
 
 import structlog
 
 from pagefault.cluster import _ray
-from pagefault.cluster.settings import SCHEDULER_NAME, FleetSettings
-from pagefault.cluster.wire import pack, unpack, unpack_error
-from pagefault.runtime.errors import InternalError, Overloaded, PagefaultError, StaleEpoch
+from pagefault.cluster.batches import pack_parcels, unpack_answers
+from pagefault.cluster.outbox import Lane, Outbox, Parcel, Run, size_of
+from pagefault.cluster.places import LOST, PAUSE_MAX_S, PAUSE_S, HostLostError, Places, fail_future
+from pagefault.cluster.settings import FleetSettings
+from pagefault.cluster.wire import unpack_error
+from pagefault.runtime.errors import InternalError, Overloaded, PagefaultError, StaleEpoch, StoreUnavailable
 from pagefault.runtime.host.clock import Clock
 from pagefault.runtime.host.host import Host
+from pagefault.runtime.host.moving import MovedError
 from pagefault.runtime.host.records import Receipt
 from pagefault.runtime.host.routing import carry
-from pagefault.runtime.values import AgentId, Interrupt
+from pagefault.runtime.values import AgentId, Interrupt, Priority
 
-BATCH_MAX = 200
 BATCHES_IN_FLIGHT = 2
-LOST_RETRIES = 5
-START_TIMEOUT_S = 120.0
-PLACES_MAX = 1_000_000
+"""Calls of one host at a time: the busier it is, the larger they get.  Those that take long do not count."""
+SLOW_S = 0.05
+TRIES_MAX = 12
+"""How often one interrupt is sent when its host is lost, or its agent elsewhere."""
+REDIRECTS_TRUSTED = 2
+"""After so many hosts that sent us on, the scheduler is asked."""
+WAITING_MAX = 100_000
+WAITING_BYTES_MAX = 256 * 2**20
+"""What one router holds for others; beyond that it refuses."""
+RETRY_AFTER_MS = 500
+
+__all__ = ["LOST", "ClusterRouter", "HostLostError"]
 
 log = structlog.get_logger(__name__)
 
 
-class HostLostError(Exception):
-    """The host went away before it answered."""
-
-
-LOST = (HostLostError, *_ray.ActorLost)
-"""A host is gone: report it with :meth:`ClusterRouter.lost`, and locate its agent again."""
-
-
-@dataclass(slots=True)
-class Parcel:
-    """An interrupt on its way."""
-
-    agent: AgentId
-    interrupt: Interrupt
-    receipt: asyncio.Future[Receipt]
-
-
-@dataclass(slots=True)
-class Outbox:
-    """What waits to be sent to one host."""
-
-    host: str
-    waiting: list[Parcel] = field(default_factory=list)
-    senders: int = 0
-
-
-class ClusterRouter:
+class ClusterRouter(Places):
     """Delivers interrupts to agents wherever they are; used by hosts and by drivers.
 
-    Sending again is harmless: agents remember the ids of what they have accepted.
+    Sending again is harmless: agents remember the ids of what they have accepted.  Interrupts for one agent at one
+    priority arrive in the order in which :meth:`deliver` was called, also when the agent moves meanwhile.
     """
 
     def __init__(self, settings: FleetSettings, clock: Clock, host_name: str = "") -> None:
-        self._settings = settings
-        self._clock = clock
+        super().__init__(settings, clock)
         self._own = host_name
+        self._name = host_name or f"driver-{os.urandom(6).hex()}"
         self.host: Host | None = None
-        self._places: dict[AgentId, str] = {}
-        self._handles: dict[str, _ray.Handle] = {}
-        self._started: set[str] = set()
         self._outboxes: dict[str, Outbox] = {}
-        self._asking: dict[AgentId, asyncio.Future[str]] = {}
-        self._ask_task: asyncio.Task[None] | None = None
+        self._lanes: dict[tuple[AgentId, Priority], Lane] = {}
+        self._waiting = 0
+        self._waiting_bytes = 0
+        self._is_closed = False
         self._tasks: set[asyncio.Task[Any]] = set()
-
-    # --- places
-
-    async def locate(self, agent: AgentId) -> str:
-        """The name of the agent's host; the scheduler is asked in batches, for what is not cached."""
-        place = self._places.get(agent)
-        if place is not None:
-            return place
-        future = self._asking.get(agent)
-        if future is None:
-            future = self._asking[agent] = asyncio.get_running_loop().create_future()
-            if self._ask_task is None or self._ask_task.done():
-                self._ask_task = asyncio.get_running_loop().create_task(self._ask_scheduler())
-        return await asyncio.shield(future)
-
-    async def _ask_scheduler(self) -> None:
-        while self._asking:
-            await asyncio.sleep(0)  # let others who ask in the same turn join
-            asking, self._asking = self._asking, {}
-            try:
-                names = await _ray.call(self.actor(SCHEDULER_NAME), "locate", list(asking))
-            except Exception as error:  # noqa: BLE001 - whoever asked must hear of it, or would wait for ever
-                self._handles.pop(SCHEDULER_NAME, None)
-                for future in asking.values():
-                    if not future.done():
-                        future.set_exception(Overloaded(f"the scheduler cannot be reached: {error}"))
-                continue
-            if len(self._places) > PLACES_MAX:
-                self._places.clear()
-            for (agent, future), name in zip(asking.items(), names, strict=True):
-                self._places[agent] = name
-                if not future.done():
-                    future.set_result(name)
-
-    def actor(self, name: str) -> _ray.Handle:
-        """A host or the scheduler by name.  Raises ``Overloaded`` if it is not running."""
-        handle = self._handles.get(name)
-        if handle is None:
-            handle = _ray.find_actor(name, self._settings.namespace)
-            if handle is None:
-                raise Overloaded(f"{name} is not running")
-            self._handles[name] = handle
-        return handle
-
-    async def handle_of(self, agent: AgentId) -> _ray.Handle:
-        """The actor of the agent's host, when that has started."""
-        return await self.started(await self.locate(agent))
-
-    async def started(self, name: str) -> _ray.Handle:
-        """A host's actor once it can take interrupts.
-
-        Raises ``Overloaded`` when it did not start in time (the cluster may not have the resources that it
-        asks for), and one of :data:`LOST`.
-        """
-        handle = self._handles.get(name) or _ray.find_actor(name, self._settings.namespace)
-        if handle is None:
-            raise HostLostError(name)
-        self._handles[name] = handle
-        if name not in self._started:
-            try:
-                async with asyncio.timeout(START_TIMEOUT_S):
-                    await _ray.call(handle, "ready")
-            except TimeoutError:
-                raise Overloaded(
-                    f"{name} did not start within {START_TIMEOUT_S:.0f} s: are the resources it asks for there?"
-                ) from None
-            self._started.add(name)
-        return handle
-
-    def forget(self, agent: AgentId) -> None:
-        """Ask the scheduler for this agent's place the next time."""
-        self._places.pop(agent, None)
-
-    async def lost(self, host: str) -> None:
-        """A host does not answer: forget it, and let the scheduler place its agents anew."""
-        log.warning("host_lost", host=host)
-        self._handles.pop(host, None)
-        self._started.discard(host)
-        for agent in [agent for agent, name in self._places.items() if name == host]:
-            del self._places[agent]
-        await _ray.call(self.actor(SCHEDULER_NAME), "lost", host)
+        self._carrying: dict[tuple[AgentId, AgentId, Priority], asyncio.Task[bool]] = {}
 
     # --- delivery
 
     async def deliver(self, agent: AgentId, interrupt: Interrupt) -> Receipt:
         """Hand over one interrupt; returns when it is accepted for good, or refused.
 
-        Raises what :meth:`pagefault.runtime.host.host.Host.deliver` raises.
+        Raises what :meth:`pagefault.runtime.host.host.Host.deliver` raises, and ``Overloaded`` when too much
+        waits here already, or its host was lost again and again.
         """
-        for _ in range(LOST_RETRIES):
-            host = await self.locate(agent)
-            if host == self._own and self.host is not None:
-                return await self.host.deliver(agent, interrupt)
-            parcel = Parcel(agent, interrupt, asyncio.get_running_loop().create_future())
-            outbox = self._outboxes.setdefault(host, Outbox(host))
-            outbox.waiting.append(parcel)
-            if outbox.senders < BATCHES_IN_FLIGHT:
-                outbox.senders += 1
-                _ = self._spawn(self._send_batches(outbox))
-            try:
-                return await parcel.receipt
-            except HostLostError:
-                continue
-            except StaleEpoch:  # that host has lost the agent to another one
-                self.forget(agent)
-                continue
-        raise Overloaded(f"{agent}: its host was lost {LOST_RETRIES} times in a row")
+        size_bytes = size_of(interrupt)
+        if self._waiting >= WAITING_MAX or self._waiting_bytes + size_bytes > WAITING_BYTES_MAX:
+            raise Overloaded(f"{agent}: {self._waiting} interrupts wait here to be sent", RETRY_AFTER_MS)
+        parcel = Parcel(agent, interrupt, asyncio.get_running_loop().create_future(), size_bytes)
+        self._waiting += 1
+        self._waiting_bytes += size_bytes
+        try:
+            key = (agent, interrupt.priority)
+            lane = self._lanes.get(key)
+            if lane is not None:
+                lane.waiting.append(parcel)  # it is on its way, or waits for its turn
+            else:
+                lane = self._lanes[key] = Lane(agent, interrupt.priority)
+                lane.waiting.append(parcel)
+                self._dispatch(lane)
+            return await parcel.receipt
+        finally:
+            self._waiting -= 1
+            self._waiting_bytes -= size_bytes
 
-    async def _send_batches(self, outbox: Outbox) -> None:
+    def _dispatch(self, lane: Lane) -> None:
+        """Bring a lane to the outbox of its agent's host."""
+        if self._is_closed:
+            self._refuse(lane, StoreUnavailable("this router was closed"))
+            return
+        place = self._places.get(lane.agent)
+        if place is None:
+            _ = self._spawn(self._find(lane))
+            return
+        outbox = self._outboxes.get(place)
+        if outbox is None:
+            outbox = self._outboxes[place] = Outbox(place)
+            if place == self._own:  # what waits for a frame of this process takes no room elsewhere
+                outbox.window, outbox.window_bytes = WAITING_MAX, WAITING_BYTES_MAX
+        outbox.put(lane)
+        self._pump(outbox)
+
+    async def _find(self, lane: Lane, pause_s: float = 0.0) -> None:
+        try:
+            if pause_s:
+                await asyncio.sleep(pause_s)
+            await self.locate(lane.agent)
+        except Exception as error:  # noqa: BLE001 - whoever waits for these parcels must hear of it
+            self._refuse(lane, error)
+            return
+        self._dispatch(lane)
+
+    def _refuse(self, lane: Lane, error: Exception) -> None:
+        """Nothing of this lane can be sent now."""
+        self._lanes.pop((lane.agent, lane.priority), None)
+        for parcel in lane.waiting:
+            fail_future(parcel.receipt, error)
+
+    def _pump(self, outbox: Outbox) -> None:
+        if outbox.senders < BATCHES_IN_FLIGHT and not outbox.is_empty:
+            outbox.senders += 1
+            _ = self._spawn(self._send(outbox))
+
+    async def _send(self, outbox: Outbox) -> None:
+        """Send batches until nothing is left, or nothing may be sent."""
+        loop = asyncio.get_running_loop()
+        counts = True
+
+        def is_slow() -> None:
+            """Somebody in the batch waits for a frame, say: others go on."""
+            nonlocal counts
+            counts = False
+            outbox.senders -= 1
+            self._pump(outbox)
+
         try:
             await asyncio.sleep(0)  # gather what is sent in the same turn
-            while outbox.waiting:
-                batch = outbox.waiting[:BATCH_MAX]
-                del outbox.waiting[:BATCH_MAX]
-                await self._send_batch(outbox.host, batch)
+            while runs := outbox.take():
+                slow = loop.call_later(SLOW_S, is_slow)
+                try:
+                    await self._send_batch(outbox, runs)
+                finally:
+                    slow.cancel()
+                    outbox.senders += not counts
+                    counts = True
         finally:
             outbox.senders -= 1
+            if not outbox.under_way:  # or else whoever is under way goes on when its credit is back
+                self._pump(outbox)
 
-    async def _send_batch(self, host: str, batch: list[Parcel]) -> None:
+    async def _send_batch(self, outbox: Outbox, runs: list[Run]) -> None:
+        credit: tuple[int, int] | None = None
+        parcels = [parcel for run in runs for parcel in run.parcels]
+        results: Sequence[Receipt | Exception] = []
         try:
-            data = pack([[parcel.agent, parcel.interrupt] for parcel in batch])
-            answers = unpack(await _ray.call(await self.started(host), "deliver", data))
+            if outbox.host == self._own and self.host is not None:
+                results = await self._hand_over(self.host, parcels)
+            elif parcels:
+                results, credit = await self._call_host(outbox.host, parcels)
         except LOST:
-            await self._lost_quietly(host)
-            for parcel in batch:
-                _fail(parcel, HostLostError(host))
-            return
+            results = [HostLostError(outbox.host)] * len(parcels)
+            await self._lost_quietly(outbox.host)
+        except asyncio.CancelledError:
+            results = [StoreUnavailable("this router was closed")] * len(parcels)
+            raise
         except Exception as error:  # noqa: BLE001 - whoever waits for these parcels must hear of it
-            for parcel in batch:
-                _fail(parcel, error)
-            return
-        for parcel, answer in zip(batch, answers, strict=True):
-            if isinstance(answer, Receipt):
+            results = [error] * len(parcels)
+        finally:
+            outbox.settled(runs, credit)
+            place = 0
+            for run in runs:
+                self._settle(run, results[place : place + len(run.parcels)])
+                place += len(run.parcels)
+
+    async def _hand_over(self, host: Host, parcels: list[Parcel]) -> list[Receipt | Exception]:
+        """The same for agents of this process."""
+        for parcel in parcels:
+            if parcel.insists:
+                host.moving.arrived([parcel.agent])
+        found = await asyncio.gather(
+            *(host.deliver(parcel.agent, parcel.interrupt) for parcel in parcels), return_exceptions=True
+        )
+        return [_result(each) for each in found]
+
+    async def _call_host(
+        self, name: str, parcels: list[Parcel]
+    ) -> tuple[list[Receipt | Exception], tuple[int, int] | None]:
+        handle = await self.started(name)
+        data = pack_parcels([parcel.agent for parcel in parcels], [parcel.interrupt for parcel in parcels])
+        insisting = sorted({str(parcel.agent) for parcel in parcels if parcel.insists})
+        packed, count, size_bytes = await _ray.call(handle, "deliver", data, self._name, insisting)
+        answers = unpack_answers(packed)
+        if len(answers) != len(parcels):
+            raise InternalError(f"{name} answered {len(answers)} of {len(parcels)} interrupts")
+        return [each if isinstance(each, Receipt) else unpack_error(each) for each in answers], (count, size_bytes)
+
+    def _settle(self, run: Run, results: Sequence[Receipt | Exception]) -> None:
+        """Receipts for who waits; what has to go elsewhere goes back to the front of its lane."""
+        lane = run.lane
+        again: list[Parcel] = []
+        why: Exception | None = None
+        for parcel, result in zip(run.parcels, results, strict=True):
+            if isinstance(result, Receipt):
                 if not parcel.receipt.done():
-                    parcel.receipt.set_result(answer)
+                    parcel.receipt.set_result(result)
+            elif not isinstance(result, HostLostError | StaleEpoch):
+                fail_future(parcel.receipt, result)
+            elif parcel.tries >= TRIES_MAX:
+                fail_future(
+                    parcel.receipt, Overloaded(f"{lane.agent}: its host was lost {parcel.tries} times in a row")
+                )
             else:
-                _fail(parcel, unpack_error(answer))
+                parcel.tries += 1
+                again.append(parcel)
+                why = why or result
+        lane.put_back(again)
+        if why is None:
+            if lane.waiting:
+                self._dispatch(lane)
+            else:
+                self._lanes.pop((lane.agent, lane.priority), None)
+            return
+        self._redirect(lane, again[0], why)
+
+    def _redirect(self, lane: Lane, first: Parcel, why: Exception) -> None:
+        """Another host has the agent: the one that its old host named, or the scheduler knows.  The more often
+        that happens to a parcel, the longer it waits."""
+        if isinstance(why, MovedError) and why.to and first.tries <= REDIRECTS_TRUSTED:
+            self._places[lane.agent] = why.to
+            self._dispatch(lane)
+            return
+        if isinstance(why, StaleEpoch):
+            self.forget(lane.agent)
+            first.insists = isinstance(why, MovedError)
+        pause_s = 0.0 if first.tries == 1 else min(PAUSE_MAX_S, PAUSE_S * 2 ** (first.tries - 2))
+        _ = self._spawn(self._find(lane, pause_s))
 
     async def _lost_quietly(self, host: str) -> None:
         try:
@@ -219,10 +250,20 @@ class ClusterRouter:
     # --- from agent to agent
 
     def route(self, sender: AgentId, to: AgentId, interrupt: Interrupt) -> asyncio.Task[bool]:
-        """See :class:`~pagefault.runtime.host.services.Router`."""
+        """See :class:`~pagefault.runtime.host.services.Router`.  What one agent sends another at one priority goes
+        in order: each waits until the one before it is settled."""
         if self.host is None:
             raise InternalError("only the routers of hosts carry what agents send")
-        return self._spawn(carry(self.deliver, self.host.bury, self._clock, sender, to, interrupt))
+        key = (sender, to, interrupt.priority)
+        work = partial(carry, self.deliver, self.host.bury, self._clock, sender, to, interrupt)
+        task = self._carrying[key] = self._spawn(_after(self._carrying.get(key), work))
+
+        def ended(done: asyncio.Task[bool]) -> None:
+            if self._carrying.get(key) is done:
+                del self._carrying[key]
+
+        task.add_done_callback(ended)
+        return task
 
     def _spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         task = asyncio.get_running_loop().create_task(work)
@@ -236,17 +277,25 @@ class ClusterRouter:
 
     async def close(self) -> None:
         """Stop sending; what was committed is routed again when its sender is next activated."""
-        tasks = [*self._tasks, *([self._ask_task] if self._ask_task is not None else [])]
+        self._is_closed = True
+        self.stop_asking()
+        tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        asking, self._asking = self._asking, {}
-        waiting: list[asyncio.Future[Any]] = list(asking.values())
-        waiting += [parcel.receipt for outbox in self._outboxes.values() for parcel in outbox.waiting]
-        for future in waiting:
-            future.cancel()
+        lanes, self._lanes = self._lanes, {}
+        for lane in lanes.values():
+            for parcel in lane.waiting:
+                parcel.receipt.cancel()
 
 
-def _fail(parcel: Parcel, error: BaseException) -> None:
-    if not parcel.receipt.done():
-        parcel.receipt.set_exception(error if isinstance(error, Exception) else InternalError(str(error)))
+async def _after(before: asyncio.Task[bool] | None, work: Callable[[], Awaitable[bool]]) -> bool:
+    if before is not None:
+        await asyncio.wait([before])
+    return await work()
+
+
+def _result(found: Receipt | BaseException) -> Receipt | Exception:
+    if isinstance(found, Receipt | Exception):
+        return found
+    return InternalError(f"a delivery ended with {type(found).__name__}")

@@ -1,22 +1,27 @@
-"""The scheduler as a Ray actor: asked only on a miss, never on the data path."""
+"""The scheduler as a Ray actor: asked only on a miss, never on the data path.
+
+When its process dies Ray starts it again, and it finds everything out anew: the hosts of the fleet are named actors
+and say whom they hold, the journals have the wishes and who must be awake.  Until then whoever asks waits.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Coroutine
 from typing import Any
 
 import structlog
 
 from pagefault.cluster import _ray
-from pagefault.cluster.host_actor import HostActor
+from pagefault.cluster.host_pool import HostPool
+from pagefault.cluster.moves import GRACE_S, Moves
 from pagefault.cluster.ownership import end_with_owner
 from pagefault.cluster.remote_stores import RemoteStores
 from pagefault.cluster.scheduler.budget import BudgetLedger
 from pagefault.cluster.scheduler.directory import Directory
+from pagefault.cluster.scheduler.placement import HOST_FULL, HostEntry, Wish
 from pagefault.cluster.settings import Code, FleetSettings
 from pagefault.cluster.wire import pack, unpack
 from pagefault.cluster.workshops import trying_workshop
@@ -28,34 +33,68 @@ from pagefault.runtime.models.budget.gate import monotonic_ms
 from pagefault.runtime.store.protocols import WORK
 from pagefault.runtime.values import AgentId
 
-LOOK_MS = 5_000
-"""Between two looks at hosts and stores."""
+LOOK_MS = 2_000
+"""Between two looks at nodes and hosts."""
+DUE_MS = 30_000
+"""Between two looks into the journals for those who must be awake."""
+RETRY_MS = 200
 
 log = structlog.get_logger(__name__)
 
 
 class SchedulerActor:
-    """Keeps the directory and starts hosts."""
+    """Keeps the directory, starts hosts, and moves agents between them."""
 
     def __init__(self, settings: FleetSettings, code: Code) -> None:
         self._settings = settings
         self._code = code
-        self._directory = Directory(settings.packed_hosts)
-        self._handles: dict[str, _ray.Handle] = {}
-        self._resources: dict[str, float] = {}
+        self._directory = Directory(settings.strategy, settings.frames.frames or HOST_FULL)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._following: asyncio.Task[None] | None = None  # not among the tasks, which stopping cancels
-        self._started: set[str] = set()
         self._is_stopping = False
         self._ledger = BudgetLedger(settings.budget, os.urandom(4).hex())
         self._stores = RemoteStores(settings)
         self._clock = SystemClock()
+        self._pool = HostPool(settings, code, self._directory, self._spawn)
+        self._moves = Moves(self._directory, self._pool, self.lost, self._expect)
+        self._expecting: Counter[str] = Counter()
+        self._opened = asyncio.Event()
+        self._spawn(self._open())
+        # Not among the tasks, which stopping cancels.
+        self._following = asyncio.get_running_loop().create_task(end_with_owner(settings, self.stop))
 
-    async def wish(self, agents: list[str], placement: str, resources: dict[str, float]) -> None:
-        """Remember placements before the agents are first spoken to."""
+    async def _open(self) -> None:
+        """Find out what there is, and look after it from then on."""
+        self._pool.see_nodes()
+        await self._pool.find()
+        while True:
+            try:
+                wishes = await self._stores.placements()
+                break
+            except StoreError:  # the stores start at the same time, or come back too
+                await self._clock.sleep_until(self._clock.now_ms() + RETRY_MS)
+        for agent, data in wishes:
+            self._directory.wish(agent, Wish.decode(data))
+        self._opened.set()
+        self._spawn(self._look())
+        self._spawn(self._look_for_due())
+
+    async def watch(self) -> None:
+        """Return when the scheduler knows what there is: it looks after that by itself."""
+        await self._opened.wait()
+
+    # --- what drivers and hosts ask
+
+    async def wish(self, agents: list[str], wished: bytes) -> None:
+        """Remember, for good, how agents want to live, before they are first spoken to: an encoded :class:`Wish`.
+
+        Raises ``StoreUnavailable`` and ``UnknownAgent``.  An agent that has a place already keeps it until it moves.
+        """
+        await self._opened.wait()
+        wish = Wish.decode(wished)
+        data = None if wish.is_plain else wished
+        await self._stores.set_placements([(AgentId(agent), data) for agent in agents])
         for agent in agents:
-            self._directory.wish(AgentId(agent), placement)
-        self._resources = resources
+            self._directory.wish(AgentId(agent), wish)
 
     @_ray.control
     async def describe(self) -> FleetSettings:
@@ -81,70 +120,121 @@ class SchedulerActor:
         return self._ledger.statistics(monotonic_ms())
 
     async def locate(self, agents: list[str]) -> list[str]:
-        """The hosts of agents, in the order asked for.
+        """The hosts of agents, in the order asked for; empty for one whose wish no node fits.
 
         Those that are not there yet are begun and not waited for (whoever wants a host waits for that one):
         a host that the cluster has no room for must not keep the others from being found.
         """
+        await self._opened.wait()
         return [self._locate(AgentId(agent)) for agent in agents]
 
     def _locate(self, agent: AgentId) -> str:
-        name, fresh = self._directory.place(agent)
+        entry, fresh = self._directory.place(agent)
+        if entry is None:
+            return ""
         if fresh:
-            dedicated = self._directory.hosts[name].dedicated is not None
-            try:
-                self._handles[name] = self._start(name, dedicated=dedicated)
-                self._spawn(self._await_start(name))
-            except BaseException:  # whatever it was: nobody may be sent to a host that is not there
-                self._directory.lose(name)
-                raise
-        return name
+            self._pool.start(entry)
+        return entry.name
 
-    def _start(self, name: str, *, dedicated: bool) -> _ray.Handle:
-        resources = self._resources if dedicated else {}
-        return _ray.start_actor(
-            HostActor,
-            name,
-            self._settings,
-            self._code,
-            name=name,
-            namespace=self._settings.namespace,
-            detached=True,
-            resources=resources,
-            max_concurrency=10_000,
-        )
+    async def hosts(self) -> dict[str, list[str]]:
+        """All hosts with the agents placed there."""
+        await self._opened.wait()
+        return {name: sorted(entry.agents) for name, entry in self._directory.hosts.items()}
 
-    async def lost(self, host: str) -> None:
-        """A router could not reach a host: place its agents anew when they are next asked for."""
-        handle = self._handles.pop(host, None)
-        self._started.discard(host)
-        agents = self._directory.lose(host)
-        if handle is None:
-            return  # somebody else has said so before
-        _ray.end_actor(handle)  # if it only seemed dead, epochs fence it until this takes effect
-        if self._is_stopping:
+    async def nodes(self) -> list[dict[str, Any]]:
+        """The nodes of the cluster: ``id``, ``address``, ``labels``, ``hosts`` (names), ``agents`` (how many are
+        placed there), ``drained``."""
+        await self._opened.wait()
+        rows: list[dict[str, Any]] = []
+        for node in self._directory.nodes.values():
+            hosts: list[HostEntry] = [host for host in self._directory.hosts.values() if host.node == node.id]
+            rows.append(
+                {
+                    "id": node.id,
+                    "address": node.address,
+                    "labels": dict(node.labels),
+                    "hosts": [host.name for host in hosts],
+                    "agents": sum(len(host.agents) for host in hosts),
+                    "drained": node.id in self._directory.drained,
+                }
+            )
+        return rows
+
+    async def is_idle(self) -> bool:
+        """Whether no host has anything under way; those that have not started hold nothing."""
+        await self._opened.wait()
+        started = self._pool.started
+        if self._moves.under_way or any(self._expecting[name] for name in started):
+            return False
+        handles = [handle for name in started if (handle := self._pool.handle(name)) is not None]
+        found = await asyncio.gather(*(_ray.call(handle, "is_idle") for handle in handles), return_exceptions=True)
+        return all(result is True for result in found)
+
+    async def move(self, agents: list[str], to: str = "", grace_s: float = GRACE_S) -> int:
+        """See :meth:`pagefault.cluster.moves.Moves.move`."""
+        await self._opened.wait()
+        return await self._moves.move([AgentId(agent) for agent in agents], to, grace_s)
+
+    async def drain(self, name: str, grace_s: float = GRACE_S) -> dict[str, int]:
+        """See :meth:`pagefault.cluster.moves.Moves.drain`."""
+        await self._opened.wait()
+        return await self._moves.drain(name, grace_s)
+
+    # --- hosts that die
+
+    async def lost(self, host: str) -> bool:
+        """Somebody could not reach a host.  If it is gone, its agents are placed anew, those with work at once,
+        and the answer is ``True``."""
+        await self._opened.wait()
+        if host not in self._directory.hosts:
+            return True  # somebody else has said so before
+        if not await self._pool.is_gone(host):
+            return False
+        self._replace(host)
+        return True
+
+    def _replace(self, host: str) -> None:
+        if host not in self._directory.hosts:
             return
-        self._spawn(self._take_over(agents))
+        log.warning("host_gone", host=host)
+        agents = self._directory.lose(host)
+        self._pool.end(host)
+        if not self._is_stopping:
+            self._spawn(self._take_over(agents))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
 
-    async def _await_start(self, name: str) -> None:
-        with contextlib.suppress(*_ray.ActorLost):  # whoever wants this host will find that out and say so
-            await _ray.call(self._handles[name], "ready")
-            self._started.add(name)
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("scheduler_task_failed", problem=f"{type(error).__name__}: {error}")
 
-    # --- agents that nobody speaks to
-
-    async def watch(self) -> None:
-        """Begin to look after the fleet: what was accepted before it began goes on, timers ring wherever their
-        agents sleep, and hosts that died are noticed though nobody speaks to them."""
-        self._spawn(self._look())
-        self._following = asyncio.get_running_loop().create_task(end_with_owner(self._settings, self.stop))
+    # --- looking after the fleet
 
     async def _look(self) -> None:
+        """Nodes that join or leave, hosts that die though nobody speaks to them, hosts that became uneven."""
+        while True:
+            for name in await asyncio.to_thread(self._pool.see_nodes):
+                self._replace(name)
+            await asyncio.gather(*(self._check(name) for name in self._pool.started))
+            more = await self._moves.rebalance()
+            if not more:
+                await self._clock.sleep_until(self._clock.now_ms() + LOOK_MS)
+
+    async def _check(self, name: str) -> None:
+        handle = self._pool.handle(name)
+        if handle is None:
+            return
+        try:
+            await _ray.call(handle, "pid")
+        except _ray.ActorLost:
+            await self.lost(name)
+
+    async def _look_for_due(self) -> None:
+        """What was accepted goes on though its host is gone, and timers ring wherever their agents sleep."""
         from_ms = WORK
         while True:
             until_ms = self._clock.now_ms() + HORIZON_MS
@@ -152,9 +242,7 @@ class SchedulerActor:
             if due is not None:
                 await self._expect(due)
                 from_ms = until_ms + 1  # the hosts know of who works or sleeps until then
-            await self._clock.sleep_until(self._clock.now_ms() + LOOK_MS)
-            for name in list(self._started):
-                await self._check(name)
+            await self._clock.sleep_until(self._clock.now_ms() + (DUE_MS if due is not None else LOOK_MS))
 
     async def _due(self, until_ms: int, from_ms: int) -> list[tuple[AgentId, int]] | None:
         try:
@@ -164,27 +252,26 @@ class SchedulerActor:
             return None
 
     async def _expect(self, due: list[tuple[AgentId, int]]) -> None:
-        """Tell each host who of its agents must be awake, and when; who has no place gets one."""
+        """Tell each host who of its agents must be awake, and when; who has no place gets one.  Nobody waits for
+        a host that cannot start."""
         groups: dict[str, list[tuple[str, int]]] = defaultdict(list)
         for agent, wake_ms in due:
-            groups[self._locate(agent)].append((agent, wake_ms))
+            name = self._locate(agent)
+            if name:
+                groups[name].append((agent, wake_ms))
         for name, group in groups.items():
-            handle = self._handles.get(name)
-            if handle is None:
-                continue  # lost a moment ago: it is being taken over
-            try:
-                await _ray.call(handle, "expect", group)
-            except _ray.ActorLost:
-                await self.lost(name)
+            self._expecting[name] += 1
+            self._spawn(self._expect_at(name, group))
 
-    async def _check(self, name: str) -> None:
-        handle = self._handles.get(name)
-        if handle is None:
-            return
+    async def _expect_at(self, name: str, group: list[tuple[str, int]]) -> None:
+        handle = self._pool.handle(name)
         try:
-            await _ray.call(handle, "pid")
+            if handle is not None:  # or else it was lost a moment ago, and is being taken over
+                await _ray.call(handle, "take", [agent for agent, _ in group], group)
         except _ray.ActorLost:
             await self.lost(name)
+        finally:
+            self._expecting[name] -= 1
 
     async def _take_over(self, agents: set[AgentId]) -> None:
         """What a lost host's agents had accepted is taken up elsewhere, without waiting for a visitor."""
@@ -192,22 +279,9 @@ class SchedulerActor:
             await self._clock.sleep_until(self._clock.now_ms() + LOOK_MS)
         await self._expect([(agent, wake_ms) for agent, wake_ms in due if agent in agents])
 
-    async def hosts(self) -> dict[str, list[str]]:
-        """All hosts with the agents placed there."""
-        return {name: sorted(entry.agents) for name, entry in self._directory.hosts.items()}
-
     async def stop(self) -> None:
         """Let every host save its agents."""
         self._is_stopping = True
         for task in list(self._tasks):
             task.cancel()
-        handles, self._handles = self._handles, {}
-        results = await asyncio.gather(
-            *(_ray.call(handle, "stop") for name, handle in handles.items() if name in self._started),
-            return_exceptions=True,  # what never started (no room for it, say) holds nothing and would never answer
-        )
-        for handle in handles.values():
-            _ray.end_actor(handle)
-        for result in results:
-            if isinstance(result, BaseException) and not isinstance(result, _ray.ActorLost):
-                raise result
+        await self._pool.stop_all()

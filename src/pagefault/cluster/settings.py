@@ -21,7 +21,8 @@ class FleetSettings:
     """``namespace`` is Ray's, ``folder`` the data's on the stores' node; ``shards`` is fixed once data exists.
 
     ``owner`` is the job of the driver with which the fleet ends, empty for a fleet that is kept; ``placement``
-    and ``resources`` are what agents get whose driver asks for nothing else.
+    and ``resources`` are what agents get whose driver asks for nothing else.  ``packed_hosts`` are those of each node
+    (0: one a processor less one), filled by ``strategy``: see :mod:`pagefault.cluster.scheduler.placement`.
     """
 
     namespace: str
@@ -36,6 +37,7 @@ class FleetSettings:
     owner: str = ""
     placement: str = "packed"
     resources: Mapping[str, float] = field(default_factory=dict)
+    strategy: str = "spread"
 
     @property
     def name(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pagefault.runtime import errors
+from pagefault.runtime.host.moving import MovedError
 from pagefault.runtime.host.records import CODEC
 
 _ERRORS: dict[str, type[errors.PagefaultError]] = {
@@ -38,6 +39,8 @@ def unpack_error(packed: list[str]) -> errors.PagefaultError:
     A ``ConfigError`` comes back as the ``UsageError`` that it is, one that is not of our tree as ``InternalError``.
     """
     name, text, *more = packed
+    if name == "MovedError":
+        return MovedError(text)
     if name in ("ConfigError", "ContextTooSmall"):
         return errors.UsageError(text)
     if name == "Overloaded" and more:

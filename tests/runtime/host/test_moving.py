@@ -57,7 +57,7 @@ class Two:
             view = View(request)
             if view.incoming is not None and view.incoming.text == "work" and view.result is None:
                 return call("slow", True)
-            return say(view.result.text if view.result is not None else f"heard {view.incoming.text}")  # type: ignore[union-attr]
+            return say(view.result.text if view.result is not None else f"heard {view.incoming.text}")  # type: ignore[union-attr]  # a step begins with something incoming
 
         def processor(settings: ModelSettings) -> Processor:
             return ScriptedProcessor(mind)
