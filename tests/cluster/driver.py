@@ -11,6 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
+import structlog
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -68,6 +70,7 @@ def environment() -> dict[str, str]:
 async def _serve() -> None:
     from pagefault import Agent, Cluster, PagefaultError  # noqa: PLC0415 - the tests' process has no use for it
 
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     fleet: Cluster | None = None
     while line := await asyncio.to_thread(sys.stdin.readline):
         request, arguments = json.loads(line)

@@ -18,7 +18,8 @@ from pagefault.cluster import _ray
 from pagefault.cluster.asking import ask_host, inspect_agent, survey_hosts, tier_totals
 from pagefault.cluster.fleet_start import Running, find_fleet, join_fleet, start_fleet
 from pagefault.cluster.ownership import fleet_name, namespace_of
-from pagefault.cluster.scheduler.placement import Wish, check_placement
+from pagefault.cluster.placing import Placing
+from pagefault.cluster.scheduler.placement import Wish, check_placement, check_strategy
 from pagefault.cluster.settings import Code, FleetSettings
 from pagefault.cluster.streams import read_agent, read_all
 from pagefault.cluster.whereabouts import Whereabouts, find_whereabouts, forget_whereabouts
@@ -48,16 +49,17 @@ IDLE_LOOKS = 2
 IF_RUNNING = ("fail", "join")
 
 
-class Cluster(Groups):
+class Cluster(Groups, Placing):
     """Agents on Ray: hosts, store actors and a scheduler, on this machine or many.
 
     Use it as an asynchronous context manager.  ``address=None`` begins a Ray of its own on this machine;
     an address (``auto``, ``IP:PORT``) joins one that runs.  ``folder`` (on the stores' node) keeps journal
     and archive as for :class:`~pagefault.runtime.host.local.Local`; without one the fleet is forgotten at the
     end.  ``placement``: ``packed`` (many agents a Ray actor), ``dedicated`` (one each: a process of its own,
-    with ``resources``) or ``auto`` (packed).  ``hosts`` is the number of packed hosts (default: processors
-    less one).  ``endpoints`` and ``budget``, as for :class:`~pagefault.runtime.host.local.Local`, hold for all
-    hosts together.  ``functions`` and ``minds`` are the program's own; ``module:name`` references need none.
+    with ``resources``) or ``auto`` (packed).  ``hosts`` is the number of packed hosts of each node (default:
+    its processors less one), filled evenly (``strategy="spread"``) or one after the other (``"pack"``).
+    ``endpoints`` and ``budget``, as for :class:`~pagefault.runtime.host.local.Local`, hold for all hosts together.
+    ``functions`` and ``minds`` are the program's own; ``module:name`` references need none.
     ``frames``, ``frames_bytes``, ``frames_policy``, ``idle_s`` and ``memory_bytes`` bound what is resident in each
     host: see :class:`~pagefault.runtime.host.residency.FrameSettings`.
 
@@ -80,6 +82,7 @@ class Cluster(Groups):
         if_running: str = "fail",
         keep: bool = False,
         placement: str = "auto",
+        strategy: str = "spread",
         hosts: int | None = None,
         shards: int = 1,
         resources: Mapping[str, float] | None = None,
@@ -121,6 +124,7 @@ class Cluster(Groups):
             frames=FrameSettings(frames, frames_bytes, frames_policy, idle_s=idle_s, memory_bytes=memory_bytes),
             placement=check_placement(placement),
             resources=dict(resources or {}),
+            strategy=check_strategy(strategy),
         )
         self._address = address
         self._if_running = if_running
@@ -259,21 +263,47 @@ class Cluster(Groups):
 
     # --- agents
 
-    async def spawn(self, agent: Agent, placement: str | None = None) -> AgentRef:
-        """Make an agent, or take up the one of that name.  See :meth:`Local.spawn`; ``placement`` overrides
-        the fleet's for this agent."""
-        return (await self.spawn_many([agent], placement))[0]
+    async def spawn(
+        self,
+        agent: Agent,
+        placement: str | None = None,
+        *,
+        resources: Mapping[str, float] | None = None,
+        labels: Mapping[str, str] | None = None,
+        node: str = "",
+        near: str = "",
+    ) -> AgentRef:
+        """Make an agent, or take up the one of that name.  See :meth:`Local.spawn`.
 
-    async def spawn_many(self, agents: Iterable[Agent], placement: str | None = None) -> list[AgentRef]:
-        """Make many agents; none takes a frame or a process before it is spoken to."""
+        ``placement`` overrides the fleet's for this agent, and so do ``resources`` (for ``dedicated`` ones).
+        ``labels`` are those that its node must have, ``node`` is the id of the only one that will do, ``near`` an agent
+        whose host it wants to share: see :class:`~pagefault.cluster.scheduler.placement.Wish`.
+        """
+        refs = await self.spawn_many([agent], placement, resources=resources, labels=labels, node=node, near=near)
+        return refs[0]
+
+    async def spawn_many(
+        self,
+        agents: Iterable[Agent],
+        placement: str | None = None,
+        *,
+        resources: Mapping[str, float] | None = None,
+        labels: Mapping[str, str] | None = None,
+        node: str = "",
+        near: str = "",
+    ) -> list[AgentRef]:
+        """Make many agents; none takes a frame or a process before it is spoken to.  See :meth:`spawn`."""
         parts, described = self._parts, list(agents)
-        wish = parts.settings.placement if placement is None else check_placement(placement)
+        placement = parts.settings.placement if placement is None else check_placement(placement)
+        if resources is None:
+            resources = parts.settings.resources if placement == "dedicated" else {}
+        wish = Wish(placement, dict(resources), dict(labels or {}), node, near)
         if parts.workshop is None:
             await self._try_out_there(described)
         try_out = parts.workshop.try_out if parts.workshop is not None else _tried_already
         refs = await register_all(self, described, try_out, parts.remote.register)
-        if wish == "dedicated":
-            await self._ask_scheduler("wish", [ref.id for ref in refs], Wish(wish).encode())
+        if not wish.is_plain:
+            await self._ask_scheduler("wish", [ref.id for ref in refs], wish.encode())
         return refs
 
     async def _try_out_there(self, agents: Iterable[Agent]) -> None:
@@ -296,11 +326,6 @@ class Cluster(Groups):
     async def agents(self, prefix: str = "") -> list[AgentId]:
         """The names of all agents of this fleet, in order."""
         return await self._parts.remote.agents(prefix)
-
-    async def hosts(self) -> dict[str, list[str]]:
-        """Every host with the agents placed there."""
-        hosts: dict[str, list[str]] = await self._ask_scheduler("hosts")
-        return hosts
 
     async def host_pid(self, agent: AgentId | str) -> int:
         """The process that the agent lives in: for tools, and for tests that kill it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,7 +11,9 @@ from pathlib import Path
 import pytest
 import structlog
 
+from pagefault.cluster import _ray
 from pagefault.cluster.console.main import main
+from tests.cluster.driver import Driver
 
 ROOT = Path(__file__).resolve().parents[3]
 VILLAGE = (ROOT / "examples" / "village.toml").read_text().replace('kind = "cluster"', 'kind = "local"')
@@ -66,3 +69,29 @@ def village(tmp_path: Path) -> Callable[[str, str], str]:
         return "village.toml"
 
     return write
+
+
+@dataclass(frozen=True)
+class Living:
+    """A fleet that a driver of its own runs: ``ada`` has spoken, ``lost`` has written to nobody, others sleep."""
+
+    folder: Path
+    driver: Driver
+
+    def __call__(self, request: str, **arguments: object) -> object:
+        return asyncio.run(self.driver(request, **arguments))
+
+
+@pytest.fixture(scope="session")
+def living(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Living]:
+    place = tmp_path_factory.mktemp("living")
+    with Driver(place, errors=place / "errors") as driver:
+        fleet = Living(place / "fleet", driver)
+        fleet("start", folder=str(fleet.folder), name="living", address=_ray.gcs_address(), embedder="hash", hosts=1)
+        for name in ("ada", *(f"asleep-{number}" for number in range(5))):
+            fleet("spawn", name=name, model="scripted:tests.cluster.minds:echo")
+        fleet("spawn", name="lost", model="scripted:tests.cluster.minds:caller", functions=["all"])
+        fleet("ask", agent="ada", message="hello")
+        fleet("ask", agent="lost", message="nobody")
+        fleet("subscribe", agent="ada", topic="weather")
+        yield fleet

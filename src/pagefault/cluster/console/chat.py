@@ -13,12 +13,13 @@ from typing import Any
 
 from rich.console import Console
 
-from pagefault.cluster.console.check import check_agent
+from pagefault.cluster.console.check import NO_BUDGET, check_agent
 from pagefault.cluster.console.show import say
 from pagefault.runtime.errors import AgentFailed, ModelError, Overloaded
 from pagefault.runtime.host.config import Agent
 from pagefault.runtime.host.fleet import AgentRef
 from pagefault.runtime.host.local import Local
+from pagefault.runtime.models.budget.settings import Plan
 
 LEAVE = ("/quit", "/exit", "/bye")
 SHOWN_STEPS = frozenset(
@@ -27,7 +28,12 @@ SHOWN_STEPS = frozenset(
 
 
 async def chat_with(
-    template: Mapping[str, Any], folder: Path, console: Console, errors: Console, show_steps: bool
+    template: Mapping[str, Any],
+    folder: Path,
+    console: Console,
+    errors: Console,
+    show_steps: bool,
+    budget: Plan = NO_BUDGET,
 ) -> bool:
     """Read lines until the input ends or ``/quit``; print what the agent says.
 
@@ -35,8 +41,8 @@ async def chat_with(
     ``console``, all else to ``errors``.
     """
     agent = Agent(**{"functions": ("all",), **template})
-    await check_agent(agent)
-    async with Local(folder) as fleet:
+    await check_agent(agent, budget)
+    async with Local(folder, endpoints=budget.endpoints, budget=budget.settings) as fleet:
         ref = await fleet.spawn(agent)
         watching = asyncio.create_task(_watch(ref, errors)) if show_steps else None
         try:

@@ -1,4 +1,4 @@
-"""``pagefault``: run worlds, chat with an agent, say the version."""
+"""``pagefault``: run worlds, chat with an agent, look into fleets, say the version."""
 
 from __future__ import annotations
 
@@ -21,8 +21,12 @@ from rich.console import Console
 from pagefault.cluster.console.chat import chat_with
 from pagefault.cluster.console.check import chosen_model
 from pagefault.cluster.console.lab import lab
+from pagefault.cluster.console.mail import dead, topics
 from pagefault.cluster.console.plan import FleetTable, Plan, make_world, read_plan
+from pagefault.cluster.console.ps import ps
+from pagefault.cluster.console.reach import find_modules_beside
 from pagefault.cluster.console.run import Options, Stopped, run_world
+from pagefault.cluster.console.send import drain, send, stop
 from pagefault.cluster.console.show import say, show_report
 from pagefault.cluster.worlds.contract import Report
 from pagefault.policies.contract import PolicyError
@@ -49,6 +53,12 @@ app = typer.Typer(
 
 
 app.add_typer(lab, name="lab")
+app.command()(ps)
+app.command()(send)
+app.command()(drain)
+app.command()(stop)
+app.command()(topics)
+app.add_typer(dead, name="dead")
 
 
 def configure_logging(level: str) -> None:
@@ -57,14 +67,6 @@ def configure_logging(level: str) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
-
-
-def _find_modules_beside(*folders: Path) -> None:
-    """Functions and minds named as ``module:name`` are looked for here last: a console script does not."""
-    for folder in folders:
-        path = str(folder.resolve())
-        if path not in sys.path:
-            sys.path.append(path)
 
 
 def _smaller_context(context_tokens: int | None) -> dict[str, Any]:
@@ -86,6 +88,8 @@ def run(
     folder: Annotated[
         Path | None, typer.Option(help="Keep journals and archive here, and go on from what is there.")
     ] = None,
+    name: Annotated[str | None, typer.Option(help="What the fleet is found by; a made-up name else.")] = None,
+    address: Annotated[str | None, typer.Option(help="IP:PORT of a Ray cluster to run on; auto finds it.")] = None,
     local: Annotated[bool, typer.Option("--local", help="One process, without Ray.")] = False,
     seed: Annotated[int | None, typer.Option(help="The seed of worlds that have one.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Results as one JSON object on standard output.")] = False,
@@ -96,11 +100,11 @@ def run(
     plan = read_plan(file)
     changes: dict[str, Any] = {"agents": agents, "seed": seed}
     plan = plan.model_copy(update={key: value for key, value in changes.items() if value is not None})
-    _change_fleet(plan, placement, folder, local)
+    _change_fleet(plan, {"placement": placement, "name": name, "address": address}, folder, local)
     tiers = checked_tiers(plan.tier)
     budget = budget_plan(plan.endpoint, plan.budget)
     Agent(**{"name": "agent", **plan.agent})  # the file alone must be right, whatever is changed on the command line
-    _find_modules_beside(Path(), file.parent)
+    find_modules_beside(Path(), file.parent)
     world = make_world(plan, file.parent, data)
     console = Console(stderr=True)
 
@@ -118,10 +122,8 @@ def run(
         raise typer.Exit(FAILED)
 
 
-def _change_fleet(plan: Plan, placement: str | None, folder: Path | None, local: bool) -> None:
-    changes: dict[str, Any] = {}
-    if placement is not None:
-        changes["placement"] = placement
+def _change_fleet(plan: Plan, given: dict[str, str | None], folder: Path | None, local: bool) -> None:
+    changes: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
     if folder is not None:
         changes["folder"] = str(folder)
     if local:
@@ -140,6 +142,7 @@ def chat(
     folder: Annotated[Path, typer.Option(help="Where its memory is kept.")] = Path("pagefault-data"),
     context_tokens: Annotated[int, typer.Option(help="The budget of prompt and reply.")] = 8192,
     policy: Annotated[str, typer.Option(help="The eviction policy.")] = "fifo",
+    file: Annotated[Path | None, typer.Option(help="A run's file, for its [[endpoint]] and [budget].")] = None,
     show_steps: Annotated[
         bool, typer.Option("--steps", help="Show calls, faults and evictions as they happen.")
     ] = False,
@@ -147,7 +150,9 @@ def chat(
 ) -> None:
     """Talk with one agent that remembers; its memory is in --folder, for the next time."""
     configure_logging(log_level)
-    _find_modules_beside(Path())
+    find_modules_beside(Path())
+    plan = read_plan(file) if file is not None else Plan(world="village")
+    budget = budget_plan(plan.endpoint, plan.budget)
 
     async def talk() -> bool:
         template = {"name": name, "policy": policy, **_smaller_context(context_tokens)}
@@ -155,7 +160,7 @@ def chat(
         if model is None and address is None:
             raise ConfigError("--model", "nothing", "the name of a model, or --base-url with a server that has one")
         template |= await chosen_model(template, model, address)
-        return await chat_with(template, folder, Console(), Console(stderr=True), show_steps)
+        return await chat_with(template, folder, Console(), Console(stderr=True), show_steps, budget)
 
     try:
         went_well = asyncio.run(talk())
@@ -189,10 +194,11 @@ def _version_of(name: str) -> str:
 def main() -> None:
     """The console script: every error of ours is one line and a code other than 0."""
     console = Console(stderr=True)
+    configure_logging("error")  # what a command says on standard output is its result alone
     try:
         # Not standalone: a wrong option is then an error like any other, and not a box of five lines.
         sys.exit(app(sys.argv[1:] or ["--help"], standalone_mode=False))
-    except typer.Abort:
+    except (typer.Abort, KeyboardInterrupt):  # before anything was begun that would say more
         sys.exit(INTERRUPTED)
     except typer.TyperException as error:
         text = getattr(error, "format_message", error.__str__)()

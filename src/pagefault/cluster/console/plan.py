@@ -20,9 +20,14 @@ class _Table(BaseModel):
 
 
 class FleetTable(_Table):
-    """``[fleet]``: where the agents run.  ``local`` needs no Ray."""
+    """``[fleet]``: where the agents run.  ``local`` needs no Ray, and knows nothing of ``name``, ``address``,
+    ``keep`` and ``runtime_env``: see :class:`~pagefault.cluster.api.Cluster`."""
 
     kind: Literal["cluster", "local"] = "cluster"
+    name: str | None = None
+    address: str | None = None
+    keep: bool = False
+    runtime_env: dict[str, Any] = Field(default_factory=dict)
     placement: Literal["auto", "packed", "dedicated"] = "auto"
     hosts: Annotated[int | None, Field(ge=1)] = None
     shards: Annotated[int, Field(ge=1, le=1024)] = 1

@@ -61,6 +61,10 @@ def open_fleet(
         )
     return Cluster(
         table.folder,
+        name=table.name,
+        address=table.address,
+        keep=table.keep,
+        runtime_env=table.runtime_env,
         placement=table.placement,
         hosts=table.hosts,
         shards=table.shards,

@@ -1,0 +1,136 @@
+"""``pagefault send``, ``drain`` and ``stop``: what can be done to a fleet from outside."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+
+from pagefault.cluster.api import Cluster
+from pagefault.cluster.console.reach import (
+    AddressOption,
+    FolderOption,
+    JsonOption,
+    NameOption,
+    find_modules_beside,
+    must_run,
+    running_fleet,
+)
+from pagefault.cluster.console.show import say
+from pagefault.cluster.moves import GRACE_S
+from pagefault.cluster.whereabouts import forget_whereabouts
+from pagefault.runtime.errors import ConfigError
+from pagefault.runtime.host.clock import SystemClock
+from pagefault.runtime.host.local import Local
+from pagefault.runtime.values import Interrupt, InterruptId, InterruptKind, Priority
+
+PriorityName = Literal["kill", "operator", "user", "reply", "agent", "world", "timer", "background"]
+WAIT_S = 600.0
+
+
+def send(
+    agent: Annotated[str, typer.Argument(help="The agent's name.")],
+    text: Annotated[str, typer.Argument(help="What to tell it.")],
+    folder: FolderOption = None,
+    name: NameOption = None,
+    address: AddressOption = None,
+    priority: Annotated[PriorityName, typer.Option(help="How urgent it is.")] = "user",
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for what the agent says, and print it.")] = False,
+    embedder: Annotated[str, typer.Option(help="What a fleet that does not run was made with.")] = "wordllama",
+    as_json: JsonOption = False,
+) -> None:
+    """Send a message to an agent of a fleet.
+
+    If the fleet does not run, its folder is opened, the message handled to the end, and everything saved.
+    """
+    interrupt = Interrupt(
+        id=InterruptId(f"console-{os.urandom(8).hex()}"),
+        kind=InterruptKind.MESSAGE,
+        priority=Priority[priority.upper()],
+        sender="user",
+        text=text,
+        created_ms=SystemClock().now_ms(),
+    )
+    fleet, place = running_fleet(folder, name, address)
+    if fleet is None:
+        _check_alone(place)
+        find_modules_beside(Path())
+    answer = asyncio.run(_send(fleet, place, agent, interrupt, wait, embedder))
+    if as_json:
+        result = {"agent": agent, "interrupt": interrupt.id, "runs": fleet is not None, "answer": answer}
+        sys.stdout.write(json.dumps(result) + "\n")
+    elif answer is not None:
+        for line in answer.split("\n"):
+            say(Console(), line or "(no words)")
+    else:
+        say(Console(stderr=True), f"accepted: {agent} has it")
+
+
+def _check_alone(folder: Path) -> None:
+    shards = len(list(folder.glob("shards/*/journal.sqlite")))
+    if shards != 1:
+        allowed = f"the folder of a fleet that runs, or of one with one shard (this one has {shards})"
+        raise ConfigError("--folder", str(folder), allowed)
+
+
+async def _send(
+    fleet: Cluster | None, folder: Path, agent: str, interrupt: Interrupt, wait: bool, embedder: str
+) -> str | None:
+    if fleet is not None:
+        async with fleet:
+            if wait:
+                return await fleet.ask(agent, interrupt, WAIT_S)
+            await fleet.send(agent, interrupt)
+            return None
+    async with Local(folder, embedder=embedder) as local:
+        answer = await local.ask(agent, interrupt, WAIT_S)
+        await local.idle()
+    return answer if wait else None
+
+
+def drain(
+    place: Annotated[str, typer.Argument(help="A host's name; or a node's id, how it begins, or its address.")],
+    folder: FolderOption = None,
+    name: NameOption = None,
+    address: AddressOption = None,
+    grace_s: Annotated[float, typer.Option(min=0, help="How long a busy agent may take to come to rest.")] = GRACE_S,
+    as_json: JsonOption = False,
+) -> None:
+    """Move all agents off a host or node, so that it can be taken away."""
+    fleet = must_run(folder, name, address)
+
+    async def ask() -> dict[str, int]:
+        async with fleet:
+            return await fleet.drain(place, grace_s=grace_s)
+
+    found = asyncio.run(ask())
+    if as_json:
+        sys.stdout.write(json.dumps(found) + "\n")
+    else:
+        say(Console(stderr=True), f"drained: {found['agents']:,} agents left, {found['hosts']:,} hosts ended")
+
+
+def stop(
+    folder: FolderOption = None, name: NameOption = None, address: AddressOption = None, as_json: JsonOption = False
+) -> None:
+    """End a fleet that runs, for everybody: every agent is saved first."""
+    ended = asyncio.run(_stop(must_run(folder, name, address)))
+    if folder is not None:
+        forget_whereabouts(folder, ended)
+    if as_json:
+        sys.stdout.write(json.dumps({"stopped": ended}) + "\n")
+    else:
+        say(Console(stderr=True), f"stopped: every agent of {ended} is saved")
+
+
+async def _stop(fleet: Cluster) -> str:
+    async with fleet:
+        name = fleet.name
+        await fleet.stop()
+        return name

@@ -1,0 +1,62 @@
+"""Where the agents of a fleet are, and how to have them elsewhere: what a driver can ask of the scheduler."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from typing import Any
+
+from pagefault.cluster.moves import GRACE_S
+from pagefault.runtime.values import AgentId
+
+PREFIX_CHARS_MIN = 4
+"""So many characters of a node's id stand for it, if they are those of one node only."""
+
+
+class Placing(ABC):
+    """Hosts and nodes of a fleet.  All methods raise :class:`~pagefault.runtime.errors.Overloaded` when the
+    scheduler cannot be asked."""
+
+    @abstractmethod
+    async def _ask_scheduler(self, method: str, *arguments: object) -> Any:
+        """Call a method of the scheduler, also of one that has just died and comes back."""
+
+    async def hosts(self) -> dict[str, list[str]]:
+        """Every host with the agents placed there."""
+        hosts: dict[str, list[str]] = await self._ask_scheduler("hosts")
+        return hosts
+
+    async def nodes(self) -> list[dict[str, Any]]:
+        """The machines of the cluster: ``id``, ``address``, ``labels``, ``hosts`` (their names), ``agents`` (how
+        many are placed there) and ``drained``."""
+        nodes: list[dict[str, Any]] = await self._ask_scheduler("nodes")
+        return nodes
+
+    async def move(self, agents: Iterable[AgentId | str], to: str = "", *, grace_s: float = GRACE_S) -> int:
+        """Move agents to a host or node, or (``to`` empty) each to another host than its own; how many have moved.
+
+        An agent leaves between two steps; one that is busy for longer than ``grace_s`` seconds is saved as it is,
+        and its calls under way are made again.  ``to`` is a host's name, or a node's id, its beginning, or its
+        address.  Raises :class:`~pagefault.runtime.errors.UsageError` for a place that is not there.
+        """
+        target = await self._place(to) if to else ""
+        moved: int = await self._ask_scheduler("move", [str(agent) for agent in agents], target, grace_s)
+        return moved
+
+    async def drain(self, place: str, *, grace_s: float = GRACE_S) -> dict[str, int]:
+        """Empty a host, or all hosts of a node, and end them; no agent goes there any more.  See :meth:`move`.
+
+        Returns how many ``agents`` have left and how many ``hosts`` have ended.
+        """
+        drained: dict[str, int] = await self._ask_scheduler("drain", await self._place(place), grace_s)
+        return drained
+
+    async def _place(self, name: str) -> str:
+        """What the scheduler calls a place; a name that it may not know stays what it is."""
+        nodes = await self.nodes()
+        alike = [
+            str(node["id"])
+            for node in nodes
+            if name == node["address"] or (len(name) >= PREFIX_CHARS_MIN and node["id"].startswith(name))
+        ]
+        return alike[0] if len(alike) == 1 else name
