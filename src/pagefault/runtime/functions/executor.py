@@ -33,14 +33,19 @@ class FunctionExecutor:
         abandoned_max: a plain function cannot be stopped when its time is up or its call is cancelled; this
             many may go on unattended before further plain functions are refused.
         timeout_ms: for functions that do not set their own.
+        in_threads: plain functions run in threads; otherwise on the loop, which they hold up, but in an order that
+            follows from the program (for virtual time).
     """
 
-    def __init__(self, *, threads: int = 8, abandoned_max: int = 64, timeout_ms: int = TIMEOUT_MS) -> None:
+    def __init__(
+        self, *, threads: int = 8, abandoned_max: int = 64, timeout_ms: int = TIMEOUT_MS, in_threads: bool = True
+    ) -> None:
         limits = {"threads": threads, "abandoned_max": abandoned_max, "timeout_ms": timeout_ms}
         for name, value in limits.items():
             if type(value) is not int or value < 1:
                 raise ConfigError(f"executor.{name}", value, "a whole number above 0")
         self._timeout_ms = timeout_ms
+        self._in_threads = in_threads
         self._abandoned_max = abandoned_max
         self._abandoned = 0
         self._room = asyncio.Semaphore(threads)
@@ -100,6 +105,8 @@ class FunctionExecutor:
         return result_text(definition.name, result)
 
     async def _in_thread(self, definition: FunctionDefinition, keywords: dict[str, Any]) -> object:
+        if not self._in_threads:
+            return _guarded(definition, keywords)
         loop = asyncio.get_running_loop()
         bound = contextvars.copy_context()
         future = self._pool.submit(bound.run, _guarded, definition, keywords)

@@ -44,8 +44,8 @@ class Agent(_Strict):
     the processor (``base_url``, ``api_key_env``, ``timeout_s``…).  ``functions`` are names, or the sets ``memgpt`` and
     ``all``; ``exports`` are those of them, by name, that other agents may call directly.  ``policy``, ``write_back``
     and ``fetch`` name paging policies, ``scorer`` what says how important a page is where its sender does not.
-    ``context_tokens`` is the budget of prompt and reply together, ``reply_tokens`` the part kept for the reply.  The other limits
-    are those of :mod:`pagefault.runtime.kernel.settings`.
+    ``context_tokens`` is the budget of prompt and reply together, ``reply_tokens`` the part kept for the reply.  The
+    other limits are those of :mod:`pagefault.runtime.kernel.settings`.
     """
 
     name: str = Field(min_length=1, max_length=200)

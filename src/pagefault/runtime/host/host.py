@@ -29,6 +29,7 @@ from pagefault.runtime.host.residency import FrameSettings, Residency
 from pagefault.runtime.host.services import FunctionRunner, Router, Stores
 from pagefault.runtime.host.survey import row_of
 from pagefault.runtime.host.timers import Timers
+from pagefault.runtime.host.virtual import VirtualClock
 from pagefault.runtime.host.waking import Waking
 from pagefault.runtime.host.workshop import Workshop
 from pagefault.runtime.kernel import events as ev
@@ -78,7 +79,8 @@ class Host:
         self._relaxing: asyncio.Task[None] | None = None
         self._pumping = False
         self._closed = False
-        self._executor = FunctionExecutor()
+        self._is_virtual = isinstance(self.clock, VirtualClock)
+        self._executor = FunctionExecutor(in_threads=not self._is_virtual)
         self._pages = PageWriter(stores)
         self.residency = Residency(frames or FrameSettings(), self.clock, self.hibernate)
         self.waking = Waking(self.clock, self.frame)
@@ -150,7 +152,8 @@ class Host:
         frame = Frame(revived.state, revived.functions, activation.epoch, revived.next_seq)
         self.frames[agent] = frame
         self.residency.entered(frame)
-        if self._relaxing is None or self._relaxing.done():
+        # In virtual time there is no resting: hours go by between two steps of the machine.
+        if not self._is_virtual and (self._relaxing is None or self._relaxing.done()):
             self._relaxing = asyncio.get_running_loop().create_task(self._relax(), name="pagefault-relax")
         self.waking.awake(agent)
         for seq, effect in revived.redo:

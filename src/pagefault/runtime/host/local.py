@@ -8,6 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -34,6 +35,7 @@ from pagefault.runtime.host.records import AgentRow, Answer, Inspection, Step
 from pagefault.runtime.host.residency import FrameSettings
 from pagefault.runtime.host.survey import FOREVER_MS, merged
 from pagefault.runtime.host.thread_stores import ThreadStores
+from pagefault.runtime.host.virtual import VirtualClock
 from pagefault.runtime.host.workshop import Workshop
 from pagefault.runtime.models.budget.gate import Gate, local_gate
 from pagefault.runtime.models.budget.processor import budgeted
@@ -56,6 +58,9 @@ class Local(Groups):
     ``hash`` or ``openai:MODEL``.  ``tiers``: see :class:`~pagefault.policies.tiers.Tier`; pages that leave a context
     are kept there, so that a page fault need not reach the archive.  ``endpoints`` and ``budget``: what model
     servers allow, and what may be spent; see :mod:`~pagefault.runtime.models.budget.settings`.
+
+    ``clock``: the machine's, or a :class:`~pagefault.runtime.host.virtual.VirtualClock` for runs that take no longer
+    than their work and are the same each time.
 
     Raises (on entering) :class:`~pagefault.runtime.errors.StoreUnavailable` when the folder cannot be used.
     """
@@ -89,7 +94,7 @@ class Local(Groups):
         for function in functions:
             self._registry.add(function)
         self._numbers = itertools.count(1)
-        self._token = os.urandom(6).hex()
+        self._token = clock.token() if isinstance(clock, VirtualClock) else os.urandom(6).hex()
         self._host: Host | None = None
         self._stores: ThreadStores | None = None
         self._router: LocalRouter | None = None
@@ -114,9 +119,7 @@ class Local(Groups):
         if self._folder is None:
             self._folder = Path(tempfile.mkdtemp(prefix="pagefault-"))
         try:
-            self._stores = await asyncio.to_thread(
-                ThreadStores.open, self._folder, durability=self._durability, embedder=self._embedder
-            )
+            self._stores = await self._open_stores(self._folder)
         except BaseException:  # whatever it was, also a cancellation: the folder made for it goes
             self._forget()
             raise
@@ -130,6 +133,13 @@ class Local(Groups):
         self._router.serve(self._host)
         self._host.watch()
         return self
+
+    async def _open_stores(self, folder: Path) -> ThreadStores:
+        opened = partial(ThreadStores.open, folder, durability=self._durability, embedder=self._embedder)
+        if not isinstance(self._clock, VirtualClock):
+            return await asyncio.to_thread(opened)
+        self._clock.check_loop()
+        return opened(threads=False)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

@@ -1,6 +1,7 @@
 """The stores of this process: journal and archive of one shard, each worked by a thread of its own.
 
 The archive's thread takes its work in order, so a search sees every page that was handed over before it.
+Without threads (in virtual time) the loop does the work itself, and the order of everything follows from the program.
 """
 
 from __future__ import annotations
@@ -27,25 +28,40 @@ T = TypeVar("T")
 class ThreadStores:
     """Implements :class:`~pagefault.runtime.host.services.Stores` over one opened shard."""
 
-    def __init__(self, stores: ShardStores) -> None:
+    def __init__(self, stores: ShardStores, *, threads: bool = True) -> None:
         self._stores = stores
-        self._journal_thread = ThreadPoolExecutor(1, thread_name_prefix="pagefault-journal")
-        self._archive_thread = ThreadPoolExecutor(1, thread_name_prefix="pagefault-archive")
+        self._journal_thread: ThreadPoolExecutor | None = None
+        self._archive_thread: ThreadPoolExecutor | None = None
+        if threads:
+            self._journal_thread = ThreadPoolExecutor(1, thread_name_prefix="pagefault-journal")
+            self._archive_thread = ThreadPoolExecutor(1, thread_name_prefix="pagefault-archive")
 
     @classmethod
-    def open(cls, folder: Path, *, shard: int = 0, durability: str = "sync", embedder: str = "wordllama") -> Self:
+    def open(
+        cls,
+        folder: Path,
+        *,
+        shard: int = 0,
+        durability: str = "sync",
+        embedder: str = "wordllama",
+        threads: bool = True,
+    ) -> Self:
         """Open a shard's folder, made if absent.  Blocks.
 
         Raises :class:`~pagefault.runtime.errors.StoreUnavailable`,
         :class:`~pagefault.runtime.errors.EmbeddingMismatch`, :class:`~pagefault.runtime.errors.UnknownName`.
         """
-        return cls(open_stores(folder, shard, make_embedder(embedder), durability))
+        return cls(open_stores(folder, shard, make_embedder(embedder), durability), threads=threads)
 
     async def _in_journal(self, work: Callable[[], T]) -> T:
+        if self._journal_thread is None:
+            return work()
         return await asyncio.get_running_loop().run_in_executor(self._journal_thread, work)
 
     async def _in_archive(self, work: Callable[[], T]) -> T:
         try:
+            if self._archive_thread is None:
+                return work()
             return await asyncio.get_running_loop().run_in_executor(self._archive_thread, work)
         except (ModelError, ConfigError, Overloaded, UnknownName) as error:  # the embedder's server, a wrong query
             raise StoreUnavailable(f"the archive cannot do this: {error}") from error
@@ -133,9 +149,12 @@ class ThreadStores:
 
     async def close(self) -> None:
         """Write what waits, and close both stores.  Safe to call twice."""
-        await asyncio.to_thread(self._close)
+        if self._archive_thread is None or self._journal_thread is None:
+            self._stores.close()
+        else:
+            await asyncio.to_thread(self._close, self._archive_thread, self._journal_thread)
 
-    def _close(self) -> None:
-        self._archive_thread.shutdown(wait=True)
-        self._journal_thread.shutdown(wait=True)
+    def _close(self, *threads: ThreadPoolExecutor) -> None:
+        for thread in threads:
+            thread.shutdown(wait=True)
         self._stores.close()

@@ -38,7 +38,7 @@ def send_to_agent(view: MemoryView, agent: str, message: str) -> Outcome:
 
 
 @function(chains="always")
-def call_agent(
+def call_agent(  # noqa: PLR0917 - models call by name
     view: MemoryView,
     agent: str,
     message: str | None = None,
