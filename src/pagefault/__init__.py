@@ -3,6 +3,8 @@
 These are the public names; the README shows them at work.  Policy authors import
 :mod:`pagefault.policies.contract`, tests :mod:`pagefault.runtime.testing`, errors not named here are in
 :mod:`pagefault.runtime.errors`.
+
+Each name is loaded when it is first asked for, and brings only what it needs: ``Local`` does not bring Ray.
 """
 
 from __future__ import annotations
@@ -10,18 +12,17 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-from pagefault.runtime.errors import AgentFailed, ConfigError, ModelError, Overloaded, PagefaultError, StoreError
-from pagefault.runtime.functions.decorator import function
-from pagefault.runtime.host.config import Agent
-from pagefault.runtime.host.fleet import AgentRef
-from pagefault.runtime.host.local import Local
-from pagefault.runtime.host.records import Inspection, Step
-from pagefault.runtime.models.scripted import Reply, call, mind, nothing, say
-from pagefault.runtime.models.view import View
-from pagefault.runtime.values import Interrupt, InterruptKind, ModelRequest, Priority
-
 if TYPE_CHECKING:
     from pagefault.cluster.api import Cluster
+    from pagefault.runtime.errors import AgentFailed, ConfigError, ModelError, Overloaded, PagefaultError, StoreError
+    from pagefault.runtime.functions.decorator import function
+    from pagefault.runtime.host.config import Agent
+    from pagefault.runtime.host.fleet import AgentRef
+    from pagefault.runtime.host.local import Local
+    from pagefault.runtime.host.records import Inspection, Step
+    from pagefault.runtime.models.scripted import Reply, call, mind, nothing, say
+    from pagefault.runtime.models.view import View
+    from pagefault.runtime.values import Interrupt, InterruptKind, ModelRequest, Priority
 
 __all__ = [
     "Agent",
@@ -49,9 +50,34 @@ __all__ = [
     "say",
 ]
 
+_HOMES = {
+    "pagefault.cluster.api": ("Cluster",),
+    "pagefault.runtime.errors": (
+        "AgentFailed",
+        "ConfigError",
+        "ModelError",
+        "Overloaded",
+        "PagefaultError",
+        "StoreError",
+    ),
+    "pagefault.runtime.functions.decorator": ("function",),
+    "pagefault.runtime.host.config": ("Agent",),
+    "pagefault.runtime.host.fleet": ("AgentRef",),
+    "pagefault.runtime.host.local": ("Local",),
+    "pagefault.runtime.host.records": ("Inspection", "Step"),
+    "pagefault.runtime.models.scripted": ("Reply", "call", "mind", "nothing", "say"),
+    "pagefault.runtime.models.view": ("View",),
+    "pagefault.runtime.values": ("Interrupt", "InterruptKind", "ModelRequest", "Priority"),
+}
+
 
 def __getattr__(name: str) -> object:
-    """``Cluster`` is loaded when it is first asked for: it brings Ray with it, which ``Local`` does not need."""
-    if name == "Cluster":
-        return importlib.import_module("pagefault.cluster.api").Cluster
+    for module, names in _HOMES.items():
+        if name in names:
+            value = globals()[name] = getattr(importlib.import_module(module), name)
+            return value
     raise AttributeError(f"module 'pagefault' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -97,6 +97,7 @@ class Session:
                 options["num_cpus"] = cpus
         else:
             options["address"] = address
+        logging.getLogger("ray").setLevel(logging.ERROR)  # as the options say, which it reads only later
         if shows_token:
             token_setup.maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
         try:

@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pagefault.cluster.api import Cluster
-from pagefault.cluster.console.reach import AddressOption, JsonOption, NameOption, running_fleet
+from pagefault.cluster.console.reach import AddressOption, FolderOption, JsonOption, NameOption, running_fleet
 from pagefault.cluster.console.show import WIDTH_MIN, one_line
 from pagefault.runtime.errors import ConfigError
 from pagefault.runtime.host.clock import SystemClock
@@ -45,7 +45,8 @@ KEYS: dict[str, Callable[[AgentRow], Any]] = {
 
 
 def ps(
-    folder: Annotated[Path | None, typer.Argument(help="The fleet's folder (pagefault-data by default).")] = None,
+    place: Annotated[Path | None, typer.Argument(help="The same as --folder.", metavar="[FOLDER]")] = None,
+    folder: FolderOption = None,
     name: NameOption = None,
     address: AddressOption = None,
     phase: Annotated[str | None, typer.Option(help="Only agents in this phase, such as thinking or asleep.")] = None,
@@ -59,10 +60,12 @@ def ps(
     """List agents: where they are, what they do, what waits for them."""
     if watch and as_json:
         raise ConfigError("--watch", True, "not together with --json")
-    fleet, place = running_fleet(folder, name, address)
+    if place is not None and folder is not None:
+        raise ConfigError("--folder", str(folder), f"one folder: {place} was given, too")
+    fleet, found = running_fleet(place or folder, name, address)
     chosen = Choice(phase, prefix, sort, limit, page)
     if fleet is None:
-        show(chosen, survey_folder(place, prefix), f"{place}: this fleet does not run; from its stores", as_json)
+        show(chosen, survey_folder(found, prefix), f"{found}: this fleet does not run; from its stores", as_json)
     else:
         asyncio.run(_survey(fleet, chosen, watch, as_json))
 
