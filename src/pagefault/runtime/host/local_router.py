@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
 
 from pagefault.runtime.errors import UsageError
 from pagefault.runtime.host.host import Host
 from pagefault.runtime.host.routing import carry
-from pagefault.runtime.values import AgentId, Interrupt
+from pagefault.runtime.values import AgentId, Interrupt, Priority
 
 
 class LocalRouter:
@@ -16,19 +18,29 @@ class LocalRouter:
     def __init__(self) -> None:
         self._host: Host | None = None
         self._tasks: set[asyncio.Task[bool]] = set()
+        self._last: dict[tuple[AgentId, AgentId, Priority], asyncio.Task[bool]] = {}
 
     def serve(self, host: Host) -> None:
         """Deliver to this host."""
         self._host = host
 
     def route(self, sender: AgentId, to: AgentId, interrupt: Interrupt) -> asyncio.Task[bool]:
-        """See :class:`~pagefault.runtime.host.services.Router`."""
+        """See :class:`~pagefault.runtime.host.services.Router`.  What one agent sends another at one priority goes
+        in order: each waits until the one before it is settled."""
         if self._host is None:
             raise UsageError("the router has no host yet")
-        work = carry(self._host.deliver, self._host.bury, self._host.clock, sender, to, interrupt)
-        task = asyncio.get_running_loop().create_task(work)
+        key = (sender, to, interrupt.priority)
+        work = partial(carry, self._host.deliver, self._host.bury, self._host.clock, sender, to, interrupt)
+        task = asyncio.get_running_loop().create_task(_after(self._last.get(key), work))
+        self._last[key] = task
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+
+        def ended(done: asyncio.Task[bool]) -> None:
+            self._tasks.discard(done)
+            if self._last.get(key) is done:
+                del self._last[key]
+
+        task.add_done_callback(ended)
         return task
 
     @property
@@ -40,3 +52,9 @@ class LocalRouter:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+async def _after(before: asyncio.Task[bool] | None, work: Callable[[], Awaitable[bool]]) -> bool:
+    if before is not None:
+        await asyncio.wait([before])
+    return await work()
