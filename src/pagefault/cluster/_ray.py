@@ -22,6 +22,7 @@ from ray.actor import ActorHandle
 from ray.exceptions import (
     ActorDiedError,
     ActorUnavailableError,
+    ActorUnschedulableError,
     RayActorError,
     RayError,
     RayTaskError,
@@ -45,11 +46,11 @@ WHAT_TO_SHOW = "this one wants its token: set RAY_AUTH_MODE=token, and RAY_AUTH_
 TaskLost = (WorkerCrashedError, RayTaskError)
 """A task's worker died, or its code could not be brought to it."""
 
-ActorLost = (RayActorError, ActorUnavailableError)
+ActorLost = (RayActorError, ActorUnavailableError, ActorUnschedulableError)
 """The actor is dead or cannot be reached: it may come back under the same name."""
 
-ActorDied = (ActorDiedError,)
-"""The actor is dead for good."""
+ActorDied = (ActorDiedError, ActorUnschedulableError)
+"""The actor is dead for good, or the only node that will do is gone."""
 
 
 class NameTakenError(Exception):

@@ -7,50 +7,29 @@ import asyncio
 from pagefault.cluster import _ray
 from pagefault.cluster.router import LOST, ClusterRouter
 from pagefault.cluster.wire import pack, unpack
-from pagefault.runtime.errors import InternalError, Overloaded, StaleEpoch
+from pagefault.runtime.errors import InternalError, Overloaded
 from pagefault.runtime.host.fleet import check_receipt, handled_before
 from pagefault.runtime.host.records import AgentRow, Answer, Inspection, Receipt
 from pagefault.runtime.values import AgentId, Interrupt
 
-LOST_RETRIES = 5
 SURVEY_S = 10.0
 
 
 async def ask_host(router: ClusterRouter, agent: AgentId, interrupt: Interrupt, timeout_s: float) -> Answer:
     """Deliver one interrupt and wait for its chain's end.  See :meth:`pagefault.cluster.api.Cluster.answer`."""
     async with asyncio.timeout(timeout_s):  # here too: a host that cannot start would never answer
-        for _ in range(LOST_RETRIES):
-            host = await router.locate(agent)
-            try:
-                data = await _ray.call(await router.started(host), "ask", agent, pack(interrupt), timeout_s)
-            except LOST:
-                await router.lost(host)
-                continue
-            except StaleEpoch:  # another host has the agent; the same interrupt is known there
-                router.forget(agent)
-                continue
-            result = unpack(data)
-            if isinstance(result, Receipt):
-                check_receipt(agent, result)
-                result = handled_before(result)
-            if not isinstance(result, Answer):
-                raise InternalError(f"{host} answered a question with {type(result).__name__}")
-            return result
-    raise Overloaded(f"{agent}: its host was lost {LOST_RETRIES} times in a row")
+        result = unpack(await router.at_host(agent, "ask", pack(interrupt), timeout_s))
+    if isinstance(result, Receipt):
+        check_receipt(agent, result)
+        result = handled_before(result)
+    if not isinstance(result, Answer):
+        raise InternalError(f"the host of {agent} answered a question with {type(result).__name__}")
+    return result
 
 
 async def inspect_agent(router: ClusterRouter, agent: AgentId) -> Inspection:
     """See :meth:`pagefault.cluster.api.Cluster.inspect`."""
-    for _ in range(LOST_RETRIES):
-        host = await router.locate(agent)
-        try:
-            inspection = unpack(await _ray.call(await router.started(host), "inspect", agent))
-        except LOST:
-            await router.lost(host)
-        else:
-            break
-    else:
-        raise Overloaded(f"{agent}: its host was lost {LOST_RETRIES} times in a row")
+    inspection = unpack(await router.at_host(agent, "inspect"))
     if not isinstance(inspection, Inspection):
         raise InternalError(f"a host answered an inspection with {type(inspection).__name__}")
     return inspection

@@ -9,10 +9,15 @@ import structlog
 
 from pagefault.cluster import _ray
 from pagefault.cluster.settings import SCHEDULER_NAME, FleetSettings
-from pagefault.runtime.errors import Overloaded, PagefaultError
+from pagefault.runtime.errors import Overloaded, PagefaultError, StaleEpoch
 from pagefault.runtime.host.clock import Clock
+from pagefault.runtime.host.moving import MovedError
 from pagefault.runtime.values import AgentId
 
+TRIES_MAX = 12
+"""How often one interrupt is sent when its host is lost, or its agent elsewhere."""
+REDIRECTS_TRUSTED = 2
+"""After so many hosts that sent us on, the scheduler is asked."""
 PAUSE_S = 0.02
 PAUSE_MAX_S = 1.0
 START_TIMEOUT_S = 120.0
@@ -127,6 +132,29 @@ class Places:
                 ) from None
             self._started.add(name)
         return handle
+
+    async def at_host(self, agent: AgentId, method: str, *arguments: object) -> Any:
+        """Call a method of the agent's host, the agent first; if that is lost, or the agent elsewhere, the next one.
+
+        Raises what the method raises, and ``Overloaded`` when that goes on.
+        """
+        for tries in range(TRIES_MAX):
+            host = await self.locate(agent)
+            try:
+                handle = await self.started(host)
+                return await _ray.call(handle, method, agent, *arguments)
+            except LOST:
+                await self.lost(host)
+            except MovedError as error:
+                self.forget(agent)
+                if tries < REDIRECTS_TRUSTED and error.to:
+                    self._places[agent] = error.to
+                elif await self.locate(agent) == host:  # what the scheduler says holds
+                    await _ray.call(handle, "take", [agent], [])
+            except StaleEpoch:
+                self.forget(agent)
+            await asyncio.sleep(min(PAUSE_MAX_S, PAUSE_S * 2**tries))
+        raise Overloaded(f"{agent}: its host was lost {TRIES_MAX} times in a row")
 
     def forget(self, agent: AgentId) -> None:
         """Ask the scheduler for this agent's place the next time."""

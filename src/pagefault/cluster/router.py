@@ -13,7 +13,16 @@ import structlog
 from pagefault.cluster import _ray
 from pagefault.cluster.batches import pack_parcels, unpack_answers
 from pagefault.cluster.outbox import Lane, Outbox, Parcel, Run, size_of
-from pagefault.cluster.places import LOST, PAUSE_MAX_S, PAUSE_S, HostLostError, Places, fail_future
+from pagefault.cluster.places import (
+    LOST,
+    PAUSE_MAX_S,
+    PAUSE_S,
+    REDIRECTS_TRUSTED,
+    TRIES_MAX,
+    HostLostError,
+    Places,
+    fail_future,
+)
 from pagefault.cluster.settings import FleetSettings
 from pagefault.cluster.wire import unpack_error
 from pagefault.runtime.errors import InternalError, Overloaded, PagefaultError, StaleEpoch, StoreUnavailable
@@ -27,10 +36,6 @@ from pagefault.runtime.values import AgentId, Interrupt, Priority
 BATCHES_IN_FLIGHT = 2
 """Calls of one host at a time: the busier it is, the larger they get.  Those that take long do not count."""
 SLOW_S = 0.05
-TRIES_MAX = 12
-"""How often one interrupt is sent when its host is lost, or its agent elsewhere."""
-REDIRECTS_TRUSTED = 2
-"""After so many hosts that sent us on, the scheduler is asked."""
 WAITING_MAX = 100_000
 WAITING_BYTES_MAX = 256 * 2**20
 """What one router holds for others; beyond that it refuses."""

@@ -97,6 +97,11 @@ class SchedulerActor:
             self._directory.wish(AgentId(agent), wish)
 
     @_ray.control
+    async def pid(self) -> int:
+        """This process: for tests that kill it."""
+        return os.getpid()
+
+    @_ray.control
     async def describe(self) -> FleetSettings:
         """What a driver must know that joins the fleet."""
         return self._settings

@@ -15,16 +15,18 @@ from pagefault.runtime.host.records import Step
 from pagefault.runtime.values import AgentId
 
 READ_WAIT_S = 0.5
+MOVED_PAUSE_S = 0.05
 
 
 async def read_agent(router: ClusterRouter, agent: AgentId, is_open: Callable[[], bool]) -> AsyncGenerator[Step, None]:
-    """Steps of one agent until the fleet stops; when its host is lost, from the next one on."""
+    """Steps of one agent until the fleet stops; when it moves, or its host is lost, from the next one on."""
     while is_open():
         host = await router.locate(agent)
         try:
             async for step in _read(await router.started(host), agent):
                 yield step
-            return
+            router.forget(agent)  # it has left that host, or the host ends
+            await asyncio.sleep(MOVED_PAUSE_S)
         except LOST:
             if is_open():
                 await router.lost(host)
