@@ -171,6 +171,8 @@ class ClusterRouter(Places):
         except LOST:
             results = [HostLostError(outbox.host)] * len(parcels)
             await self._lost_quietly(outbox.host)
+            for lane in outbox.lanes():  # what waits for it need not find out one by one
+                self._dispatch(lane)
         except asyncio.CancelledError:
             results = [StoreUnavailable("this router was closed")] * len(parcels)
             raise

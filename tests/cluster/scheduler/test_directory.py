@@ -202,6 +202,17 @@ def test_a_node_that_leaves_is_noticed() -> None:
     assert [directory.hosts[name].node for name in gone] == ["b"]
 
 
+def test_whoever_leaves_a_host_finds_another_and_starts_none_too_many() -> None:
+    directory = filled("spread", 4, Node("a", 2))
+    entry, fresh = directory.target(AgentId("agent-0"))
+    assert entry is not None
+    assert not fresh
+    assert entry.name != directory.places[AgentId("agent-0")]
+    assert directory.target(AgentId("agent-0"), {"b"}) == (None, False)
+    alone = filled("spread", 4, Node("a", 1))
+    assert alone.target(AgentId("agent-0")) == (None, False)
+
+
 def test_a_wish_can_be_taken_back() -> None:
     directory = Directory()
     directory.wish(AgentId("ada"), Wish("dedicated"))

@@ -167,10 +167,9 @@ class Directory:
         """Another packed host for an agent that is to leave its own: on one of ``nodes``, or on any that takes
         it.  ``None`` when there is none."""
         wish = self.wishes.get(agent, PLAIN)
-        own = self.places.get(agent)
+        own = self.places.get(agent, "")
         fitting = [node for node in self._workers() if fits(node, wish) and (nodes is None or node.id in nodes)]
-        hosts = [host for host in self._open_hosts() if host.name != own]
-        choice = choose_packed(self.strategy, fitting, hosts, self.full)
+        choice = choose_packed(self.strategy, fitting, self._open_hosts(), self.full, leaving=own)
         if choice is None:
             return None, False
         if choice.host is not None:

@@ -153,9 +153,10 @@ class Choice:
 
 
 def choose_packed(
-    strategy: str, nodes: Sequence[Node], hosts: Iterable[HostEntry], full: int = HOST_FULL
+    strategy: str, nodes: Sequence[Node], hosts: Iterable[HostEntry], full: int = HOST_FULL, *, leaving: str = ""
 ) -> Choice | None:
-    """The host of a packed agent, given the nodes that will do and all packed hosts that take agents.
+    """The host of a packed agent, given the nodes that will do and all packed hosts that take agents; one that
+    is ``leaving`` a host goes to another.
 
     ``None``: there is nowhere to go.  ``spread`` starts hosts until every node has its own, and then fills
     the emptiest; ``pack`` starts one only when those before it are ``full``.
@@ -167,7 +168,7 @@ def choose_packed(
     if strategy == "pack":
         for node in nodes:
             for host in by_node[node.id]:
-                if len(host.agents) < full:
+                if len(host.agents) < full and host.name != leaving:
                     return Choice(host)
             if len(by_node[node.id]) < node.hosts_max:
                 return Choice(None, node.id)
@@ -175,7 +176,7 @@ def choose_packed(
         room = [node for node in nodes if len(by_node[node.id]) < node.hosts_max]
         if room:
             return Choice(None, min(room, key=lambda node: len(by_node[node.id])).id)
-    there = [host for group in by_node.values() for host in group]
+    there = [host for group in by_node.values() for host in group if host.name != leaving]
     if not there:
         return None
     return Choice(min(there, key=lambda host: len(host.agents)))
