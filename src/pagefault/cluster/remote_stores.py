@@ -12,7 +12,7 @@ from pagefault.cluster.settings import FleetSettings
 from pagefault.cluster.wire import pack, unpack, unpack_error
 from pagefault.runtime.errors import StoreUnavailable
 from pagefault.runtime.host.services import Owner
-from pagefault.runtime.store.protocols import WORK, Activation, Append
+from pagefault.runtime.store.protocols import WORK, Activation, Append, Past
 from pagefault.runtime.values import AgentId, ArchiveQuery, DeadLetter, LetterId, Page, PageId, SearchResult
 
 T = TypeVar("T")
@@ -84,6 +84,22 @@ class RemoteStores:
     async def records(self, agent: AgentId, after_seq: int = 0) -> list[tuple[int, bytes]]:
         answer = await self._call(self._of(agent), "records", agent, after_seq)
         return [(int(seq), bytes(data)) for seq, data in _list(answer)]
+
+    async def some_records(self, agent: AgentId, after_seq: int, limit: int) -> list[tuple[int, bytes]]:
+        answer = await self._call(self._of(agent), "some_records", agent, after_seq, limit)
+        return [(int(seq), bytes(data)) for seq, data in _list(answer)]
+
+    async def past(self, agent: AgentId) -> Past:
+        past = unpack(_bytes(await self._call(self._of(agent), "past", agent)))
+        if not isinstance(past, Past):
+            raise StoreUnavailable(f"the store answered with {type(past).__name__}, not an agent's past")
+        return past
+
+    async def checkpoint(self, agent: AgentId, seq: int) -> bytes:
+        return _bytes(await self._call(self._of(agent), "checkpoint", agent, seq))
+
+    async def plant(self, agent: AgentId, definition: bytes, snapshot: bytes) -> None:
+        await self._call(self._of(agent), "plant", agent, definition, snapshot)
 
     async def agents(self, prefix: str = "") -> list[AgentId]:
         answers = await _gather([self._call(shard, "agents", prefix) for shard in range(self._settings.shards)])

@@ -39,6 +39,18 @@ class StoreActor:
     async def records(self, agent: str, after_seq: int) -> list[tuple[int, bytes]]:
         return await self._stores.records(AgentId(agent), after_seq)
 
+    async def some_records(self, agent: str, after_seq: int, limit: int) -> list[tuple[int, bytes]]:
+        return await self._stores.some_records(AgentId(agent), after_seq, limit)
+
+    async def past(self, agent: str) -> bytes:
+        return pack(await self._stores.past(AgentId(agent)))
+
+    async def checkpoint(self, agent: str, seq: int) -> bytes:
+        return await self._stores.checkpoint(AgentId(agent), seq)
+
+    async def plant(self, agent: str, definition: bytes, snapshot: bytes) -> None:
+        await self._stores.plant(AgentId(agent), definition, snapshot)
+
     async def agents(self, prefix: str) -> list[str]:
         return [str(agent) for agent in await self._stores.agents(prefix)]
 

@@ -18,7 +18,7 @@ from pagefault.runtime.kernel.settings import (
     PolicySettings,
 )
 from pagefault.runtime.store.codec import TAGS, Codec
-from pagefault.runtime.store.protocols import Activation, Append
+from pagefault.runtime.store.protocols import Activation, Append, Past
 from pagefault.runtime.values import AgentId, Message, PageId
 
 
@@ -153,6 +153,7 @@ CODEC = Codec(
         "answer": Answer,
         "append": Append,
         "activation": Activation,
+        "past": Past,
         "owner": Owner,
     }
 )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pagefault.runtime.functions.definition import CallContext, FunctionDefinition
-from pagefault.runtime.store.protocols import WORK, Activation, Append
+from pagefault.runtime.store.protocols import WORK, Activation, Append, Past
 from pagefault.runtime.values import (
     AgentId,
     ArchiveQuery,
@@ -74,6 +74,20 @@ class Stores(MailStores, Protocol):
     async def search(self, owner: Owner, query: ArchiveQuery) -> SearchResult: ...
     async def load(self, owner: Owner, page_ids: Sequence[PageId]) -> list[Page]: ...
     async def close(self) -> None: ...
+
+
+class PastStores(Protocol):
+    """The past of agents; see :class:`~pagefault.runtime.store.protocols.Journal`."""
+
+    async def past(self, agent: AgentId) -> Past: ...
+    async def checkpoint(self, agent: AgentId, seq: int) -> bytes: ...
+    async def some_records(self, agent: AgentId, after_seq: int, limit: int) -> list[tuple[int, bytes]]:
+        """At most ``limit`` records with a number above ``after_seq``, in order."""
+
+    async def plant(self, agent: AgentId, definition: bytes, snapshot: bytes) -> None: ...
+    async def write_pages(self, pages: Sequence[tuple[Owner, Page, int]]) -> None: ...
+    async def load(self, owner: Owner, page_ids: Sequence[PageId]) -> list[Page]: ...
+    async def flush(self) -> None: ...
 
 
 class FunctionRunner(Protocol):

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -19,7 +19,7 @@ from pagefault.runtime.host.services import Owner
 from pagefault.runtime.store.embed import make_embedder
 from pagefault.runtime.store.gateway import AgentMemory
 from pagefault.runtime.store.open import ShardStores, open_stores
-from pagefault.runtime.store.protocols import WORK, Activation, Append
+from pagefault.runtime.store.protocols import WORK, Activation, Append, Past
 from pagefault.runtime.values import AgentId, ArchiveQuery, DeadLetter, LetterId, Page, PageId, SearchResult
 
 T = TypeVar("T")
@@ -79,6 +79,18 @@ class ThreadStores:
 
     async def records(self, agent: AgentId, after_seq: int = 0) -> list[tuple[int, bytes]]:
         return await self._in_journal(lambda: list(self._stores.journal.records(agent, after_seq)))
+
+    async def some_records(self, agent: AgentId, after_seq: int, limit: int) -> list[tuple[int, bytes]]:
+        return await self._in_journal(lambda: list(islice(self._stores.journal.records(agent, after_seq), limit)))
+
+    async def past(self, agent: AgentId) -> Past:
+        return await self._in_journal(partial(self._stores.journal.past, agent))
+
+    async def checkpoint(self, agent: AgentId, seq: int) -> bytes:
+        return await self._in_journal(partial(self._stores.journal.checkpoint, agent, seq))
+
+    async def plant(self, agent: AgentId, definition: bytes, snapshot: bytes) -> None:
+        await self._in_journal(partial(self._stores.journal.plant, agent, definition, snapshot))
 
     async def agents(self, prefix: str = "") -> list[AgentId]:
         return await self._in_journal(lambda: list(self._stores.journal.agents(prefix)))

@@ -52,6 +52,16 @@ class Activation:
         return self.snapshot_seq + len(self.records) + 1
 
 
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What there is of an agent's past: records 1 to ``last_seq``, and after which of them a snapshot was kept."""
+
+    agent: AgentId
+    definition: bytes
+    last_seq: int
+    checkpoints: tuple[int, ...]
+
+
 class Mail(Protocol):
     """What is kept of messages between agents: those that could not be delivered, and who hears which topic.
 
@@ -114,6 +124,15 @@ class Journal(Protocol):
 
     def records(self, agent: AgentId, after_seq: int = 0) -> Iterator[tuple[int, bytes]]:
         """All records with a higher number, in order: for replay and for looking into."""
+
+    def plant(self, agent: AgentId, definition: bytes, snapshot: bytes) -> None:
+        """Make an agent that begins its life as a snapshot says.  Raises ``AgentExists``."""
+
+    def past(self, agent: AgentId) -> Past:
+        """What can be replayed of an agent.  Raises ``UnknownAgent``."""
+
+    def checkpoint(self, agent: AgentId, seq: int) -> bytes:
+        """The snapshot that was kept after record ``seq``.  Raises ``UnknownAgent``, ``StoreCorrupt``."""
 
     def set_placements(self, group: Sequence[tuple[AgentId, bytes | None]]) -> None:
         """Keep where agents are wished to live (``None``: anywhere), all or none.  Raises ``UnknownAgent``."""

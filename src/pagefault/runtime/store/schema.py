@@ -31,6 +31,12 @@ PLACEMENTS: Final = """
 CREATE TABLE placements (agent INTEGER PRIMARY KEY, crc INTEGER NOT NULL, data BLOB NOT NULL) STRICT;
 """
 """Where agents are wished to live; see :mod:`pagefault.runtime.store.placements`."""
+CHECKPOINTS: Final = """
+CREATE TABLE checkpoints (
+    agent INTEGER NOT NULL, seq INTEGER NOT NULL, crc INTEGER NOT NULL, data BLOB NOT NULL, UNIQUE (agent, seq)
+) STRICT;
+"""
+"""Snapshots that stay; see :mod:`pagefault.runtime.store.checkpoints`."""
 SCHEMA: Final = f"""
 CREATE TABLE definitions (id INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, data BLOB NOT NULL) STRICT;
 CREATE TABLE agents (
@@ -48,7 +54,7 @@ CREATE TABLE snapshots (
 CREATE TABLE records (
     agent INTEGER NOT NULL, seq INTEGER NOT NULL, crc INTEGER NOT NULL, data BLOB NOT NULL, UNIQUE (agent, seq)
 ) STRICT;
-{MAIL}{PLACEMENTS}
+{MAIL}{PLACEMENTS}{CHECKPOINTS}
 """
 MIGRATIONS: Final[Mapping[int, str]] = {
     # Version 1 did not know who has work under way: whoever has lived is looked at once.
@@ -57,7 +63,7 @@ MIGRATIONS: Final[Mapping[int, str]] = {
     CREATE INDEX wakes ON heads (wake_ms) WHERE wake_ms IS NOT NULL;
     UPDATE heads SET wake_ms = 0 WHERE next_seq > 1;
     """,
-    # Version 2 kept no dead letters, no topics, and no wishes of where to live.
-    2: MAIL + PLACEMENTS,
+    # Version 2 kept no dead letters, no topics, no wishes of where to live, and one snapshot an agent.
+    2: MAIL + PLACEMENTS + CHECKPOINTS,
 }
 """From each older version to the next."""

@@ -23,9 +23,10 @@ from pagefault.runtime.errors import (
     UnknownAgent,
 )
 from pagefault.runtime.failpoints import failpoint
+from pagefault.runtime.store.checkpoints import keep_checkpoint, read_checkpoint, read_checkpoints
 from pagefault.runtime.store.mail import SqliteMail
 from pagefault.runtime.store.placements import read_placements, write_placements
-from pagefault.runtime.store.protocols import WORK, Activation, Append
+from pagefault.runtime.store.protocols import WORK, Activation, Append, Past
 from pagefault.runtime.store.sqlite_file import JournalFile
 from pagefault.runtime.values import AgentId
 
@@ -184,6 +185,7 @@ class SqliteJournal:
                 "INSERT OR REPLACE INTO snapshots (agent, seq, crc, data) VALUES (?, ?, ?, ?)",
                 (rowid, next_seq - 1, _crc(rowid, next_seq - 1, item.snapshot), item.snapshot),
             )
+            keep_checkpoint(connection, rowid, next_seq - 1, item.snapshot)
         return None
 
     def due(self, until_ms: int, from_ms: int = WORK) -> Iterator[tuple[AgentId, int]]:
@@ -213,6 +215,33 @@ class SqliteJournal:
         while rows := self._read(partial(read_placements, after=last, limit=ROWS_A_READ)):
             yield from ((agent, data) for _, agent, data in rows)
             last = rows[-1][0]
+
+    def plant(self, agent: AgentId, definition: bytes, snapshot: bytes) -> None:
+        with self._transaction() as connection:
+            key = _definition_key(connection, definition)
+            new = connection.execute(
+                "INSERT INTO agents (name, definition) VALUES (?, ?) ON CONFLICT (name) DO NOTHING", (agent, key)
+            )
+            rowid = new.lastrowid
+            if new.rowcount != 1 or rowid is None:
+                raise AgentExists(f"agent {agent!r} is registered already")
+            connection.execute("INSERT INTO heads (agent, epoch, next_seq) VALUES (?, 0, 1)", (rowid,))
+            connection.execute(
+                "INSERT INTO snapshots (agent, seq, crc, data) VALUES (?, 0, ?, ?)",
+                (rowid, _crc(rowid, 0, snapshot), snapshot),
+            )
+            keep_checkpoint(connection, rowid, 0, snapshot)
+
+    def past(self, agent: AgentId) -> Past:
+        def look(connection: sqlite3.Connection) -> Past:
+            rowid = _rowid(connection, agent)
+            _, next_seq = _head(connection, agent, rowid)
+            return Past(agent, _definition(connection, agent, rowid), next_seq - 1, read_checkpoints(connection, rowid))
+
+        return self._read(look)
+
+    def checkpoint(self, agent: AgentId, seq: int) -> bytes:
+        return self._read(lambda connection: read_checkpoint(connection, agent, _rowid(connection, agent), seq))
 
     def records(self, agent: AgentId, after_seq: int = 0) -> Iterator[tuple[int, bytes]]:
         """All records with a number above ``after_seq``, in order.  Raises ``UnknownAgent``, ``StoreCorrupt``."""
