@@ -238,7 +238,7 @@ def test_an_answer_that_is_there_is_not_taken_back() -> None:
 def test_what_is_taken_back_leaves_the_mailbox_or_stops_and_is_passed_on() -> None:
     desk = Desk()
     asked = {"sender": "c", "wants_reply": True, "priority": Priority.AGENT, "hops": 1}
-    desk.send(replace(message(1, **asked), id=InterruptId("c/1"), callers=(AgentId("c"),)))  # type: ignore[arg-type]
+    desk.send(replace(message(1, **asked), id=InterruptId("c/1"), callers=(AgentId("c"),)))  # type: ignore[arg-type]  # fields
     desk.send(replace(message(2, **asked), id=InterruptId("c/2")))  # type: ignore[arg-type]  # a test's fields
     desk.send(taking_back("c/2", "c"))
     assert desk.ended()[:1] == [("c/2", "withdrawn")], "it waited in the mailbox"
