@@ -8,7 +8,7 @@ from pagefault.cluster import _ray
 from pagefault.cluster.router import LOST, ClusterRouter
 from pagefault.cluster.wire import pack, unpack
 from pagefault.runtime.errors import InternalError, Overloaded
-from pagefault.runtime.host.fleet import check_receipt, handled_before
+from pagefault.runtime.host.fleet import as_answer
 from pagefault.runtime.host.records import AgentRow, Answer, Inspection, Receipt
 from pagefault.runtime.values import AgentId, Interrupt
 
@@ -19,12 +19,9 @@ async def ask_host(router: ClusterRouter, agent: AgentId, interrupt: Interrupt, 
     """Deliver one interrupt and wait for its chain's end.  See :meth:`pagefault.cluster.api.Cluster.answer`."""
     async with asyncio.timeout(timeout_s):  # here too: a host that cannot start would never answer
         result = unpack(await router.at_host(agent, "ask", pack(interrupt), timeout_s))
-    if isinstance(result, Receipt):
-        check_receipt(agent, result)
-        result = handled_before(result)
-    if not isinstance(result, Answer):
+    if not isinstance(result, Receipt | Answer):
         raise InternalError(f"the host of {agent} answered a question with {type(result).__name__}")
-    return result
+    return as_answer(agent, result)
 
 
 async def inspect_agent(router: ClusterRouter, agent: AgentId) -> Inspection:

@@ -131,20 +131,11 @@ class HostActor:
         return packed, count, size_bytes
 
     async def ask(self, agent: str, data: bytes, timeout_s: float) -> bytes:
-        """Deliver one interrupt and wait for its chain's end."""
-        host = self._open()
-        interrupt = unpack(data)
-        name = AgentId(agent)
-        future = host.listeners.answer(name, interrupt.id)
-        try:
-            async with asyncio.timeout(timeout_s):
-                receipt = await host.deliver(name, interrupt)
-                self._held[name] = None
-                if not receipt.accepted or not receipt.under_way:
-                    return pack(receipt)
-                return pack(await future)
-        finally:
-            host.listeners.drop_answer(name, interrupt.id, future)
+        """See :meth:`pagefault.runtime.host.answers.Answers.ask`."""
+        async with asyncio.timeout(timeout_s):
+            result = await self._open().answers.ask(AgentId(agent), unpack(data))
+        self._held[AgentId(agent)] = None
+        return pack(result)
 
     async def inspect(self, agent: str) -> bytes:
         """An :class:`~pagefault.runtime.host.records.Inspection`.  Not a control call: it may activate the agent."""

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from pagefault.runtime.errors import AgentFailed, Overloaded, UsageError
-from pagefault.runtime.host.fleet import as_interrupt, check_receipt, handled_before, text_of
+from pagefault.runtime.host.fleet import as_answer, as_interrupt, check_receipt, text_of
 from pagefault.runtime.host.records import Answer, Receipt
 from pagefault.runtime.values import Interrupt, InterruptId, InterruptKind, PageId, Priority
 
@@ -29,12 +29,12 @@ def test_receipts_say_whether_to_try_again() -> None:
     assert refused.value.reason == "refused"
 
 
-def test_only_what_has_ended_counts_as_handled_before() -> None:
-    assert handled_before(Receipt(True)) is None
-    assert handled_before(Receipt(True, duplicate=True, under_way=True)) is None
-    before = handled_before(Receipt(True, duplicate=True, page_id=PageId("p1"), under_way=False))
-    assert before is not None
-    assert before.page_id == "p1"
+def test_what_a_host_gave_is_an_answer_or_says_why_there_is_none() -> None:
+    assert as_answer("ada", Answer("words", "yielded", 1)).text == "words"
+    before = as_answer("ada", Receipt(True, duplicate=True, page_id=PageId("p1"), under_way=False))
+    assert (before.outcome, before.page_id) == ("duplicate", "p1")
+    with pytest.raises(Overloaded, match="full"):
+        as_answer("ada", Receipt(False, reason="full", retry_after_ms=5))
 
 
 @pytest.mark.parametrize(("text", "outcome"), [("words", "step_limit"), ("", "yielded"), ("words", "yielded")])

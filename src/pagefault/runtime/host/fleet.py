@@ -129,11 +129,13 @@ def check_receipt(agent: str, receipt: Receipt) -> None:
     raise AgentFailed(f"{agent}: {receipt.reason}", "refused")
 
 
-def handled_before(receipt: Receipt) -> Answer | None:
-    """The answer to an interrupt that was handled before: its words went to whoever sent it then."""
-    if receipt.accepted and not receipt.under_way:
-        return Answer("", "duplicate", 0, "this interrupt was handled before", receipt.page_id)
-    return None
+def as_answer(agent: str, result: Receipt | Answer) -> Answer:
+    """What a host gave for a question.  Raises what :func:`check_receipt` raises for one that was refused; one whose
+    answer cannot be found any more has the outcome ``duplicate``."""
+    if isinstance(result, Answer):
+        return result
+    check_receipt(agent, result)
+    return Answer("", "duplicate", 0, "this interrupt was handled before, and its answer is not found", result.page_id)
 
 
 def text_of(agent: str, answer: Answer) -> str:

@@ -13,6 +13,7 @@ from pagefault.policies.tiers import Tier
 from pagefault.runtime.errors import InternalError, PagefaultError, StaleEpoch, StoreUnavailable
 from pagefault.runtime.failpoints import failpoint
 from pagefault.runtime.functions.executor import FunctionExecutor
+from pagefault.runtime.host.answers import Answers
 from pagefault.runtime.host.clock import Clock, SystemClock
 from pagefault.runtime.host.commit import Committer
 from pagefault.runtime.host.frame import Frame
@@ -105,6 +106,7 @@ class Host:
             fail=self._fail,
         )
         self.committer = Committer(stores, self._performer.perform, self._fail, self._pages.drain, self._rested)
+        self.answers = Answers(stores, workshop, self.listeners, self.frame, self.deliver)
         self.moving = Moving(
             frames=self.frames,
             activating=self._activating,

@@ -21,10 +21,10 @@ from pagefault.runtime.host.config import Agent
 from pagefault.runtime.host.fleet import (
     ASK_TIMEOUT_S,
     AgentRef,
+    as_answer,
     as_interrupt,
     check_receipt,
     checked_tiers,
-    handled_before,
     register_all,
     text_of,
 )
@@ -226,14 +226,8 @@ class Local(Groups):
     async def answer(self, agent: AgentId | str, message: str | Interrupt, timeout_s: float = ASK_TIMEOUT_S) -> Answer:
         """Like :meth:`ask`, with how the chain ended and how many steps it took; a failed chain does not raise."""
         host, name, interrupt = self.host, AgentId(agent), self._interrupt(message)
-        future = host.listeners.answer(name, interrupt.id)
-        try:
-            async with asyncio.timeout(timeout_s):
-                receipt = await host.deliver(name, interrupt)
-                check_receipt(agent, receipt)
-                return handled_before(receipt) or await future
-        finally:
-            host.listeners.drop_answer(name, interrupt.id, future)
+        async with asyncio.timeout(timeout_s):
+            return as_answer(agent, await host.answers.ask(name, interrupt))
 
     async def tier_statistics(self) -> dict[str, dict[str, int]]:
         """By tier: hits, tokens brought up, pages taken in and given away; empty without tiers."""
