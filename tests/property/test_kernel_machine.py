@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import HealthCheck, settings
@@ -51,10 +52,21 @@ CALLS = st.one_of(
     st.builds(lambda beat: call("call_agent", beat, agent="b", message="well?", timeout_seconds=30), st.booleans()),
     st.builds(lambda beat: call("send_to_agent", beat, agent="b", message="hm"), st.booleans()),
     st.builds(lambda beat: call("set_timer", beat, minutes=1, message="wake"), st.booleans()),
+    st.builds(lambda: call("set_timer", minutes=2, message="tick", repeat=True)),
+    st.builds(lambda beat: call("subscribe", beat, topic="news"), st.booleans()),
+    st.builds(lambda beat: call("publish", beat, topic="news", message="hm"), st.booleans()),
+    st.builds(lambda beat: call("call_agent", beat, agent="b", function="weigh"), st.booleans()),
     st.builds(lambda: call("pause_heartbeats", minutes=3)),
     st.builds(
         FunctionCall, st.just("x"), st.sampled_from(["nonsense", "launch", "send_message"]), st.text(max_size=20)
     ),
+)
+
+
+EXPORTS = ("weigh", "launch", "conversation_search", "core_memory_append")
+EXPORTED = st.sampled_from([*EXPORTS, "pin", "nonsense"])
+ARGUMENTS = st.sampled_from(
+    ['{"thing": "it"}', '{"target": "moon"}', '{"query": "word"}', '{"label": "human", "content": "so"}', "no json"]
 )
 
 
@@ -108,20 +120,21 @@ class KernelMachine(RuleBasedStateMachine):
     @initialize(
         eviction=st.sampled_from(["fifo", "lru", "importance"]),
         write_back=st.sampled_from(["handle", "summarize", "archive", "drop"]),
-        budget_tokens=st.integers(3000, 6000),
+        budget_tokens=st.integers(3400, 6400),
         chaining=st.sampled_from(["heartbeat", "calls"]),
         breach=st.sampled_from(["", "", "", "insert", "hit", "protected", "few", "twice", "foreign"]),
     )
     def begin(self, eviction: str, write_back: str, budget_tokens: int, chaining: str, breach: str) -> None:
         self.breach = breach
-        self.definition = definition(
+        made = definition(
             eviction=eviction,
             write_back=write_back,
             budget_tokens=budget_tokens,
             chain=ChainSettings(steps_max=6, depth_max=2, parked_max=2, calls_max=4, snapshot_steps=3, timers_max=2),
             mailbox=MailboxSettings(interrupts_max=4, bytes_max=30_000, interrupt_bytes_max=12_000, remembered_ids=16),
         )
-        object.__setattr__(self.definition, "chaining", chaining)
+        functions = (*made.functions, "subscribe", "publish")
+        self.definition = replace(made, chaining=chaining, functions=functions, exports=EXPORTS)
         self.desk = Desk(self.definition, make(self.definition, breach))
         self.twin = make(self.definition, breach)
         self.sent = 0
@@ -158,7 +171,7 @@ class KernelMachine(RuleBasedStateMachine):
         self.sent += 1
         deadline = fields.pop("deadline")
         interrupt = Interrupt(
-            InterruptId(f"i{self.sent}"),
+            InterruptId(f"b/{self.sent}" if fields["wants_reply"] else f"i{self.sent}"),
             InterruptKind(fields.pop("kind")),
             fields.pop("priority"),
             "b" if fields["wants_reply"] else "user",
@@ -168,6 +181,16 @@ class KernelMachine(RuleBasedStateMachine):
         effects = self.feed(ev.InterruptArrived(self.desk.tick(), interrupt))
         told = [each for each in effects if isinstance(each, fx.Accept | fx.Reject) and each.cause == interrupt.id]
         assert len(told) == 1, "a sender is told exactly once"
+
+    @rule(function=EXPORTED, arguments=ARGUMENTS)
+    def called(self, function: str, arguments: str) -> None:
+        """Another agent calls an exported function: it is answered in the end, and no model is asked for it."""
+        self.sent += 1
+        interrupt = Interrupt(
+            InterruptId(f"b/{self.sent}"), InterruptKind.CALL, Priority.AGENT, "b", arguments,
+            function=function, wants_reply=True, hops=1,
+        )  # fmt: skip
+        self.feed(ev.InterruptArrived(self.desk.tick(), interrupt))
 
     def steer(self, kind: InterruptKind, **fields: Any) -> None:
         self.sent += 1
@@ -239,7 +262,19 @@ class KernelMachine(RuleBasedStateMachine):
     @rule(
         data=st.data(),
         what=st.sampled_from(
-            ["cancel", "answer", "answer", "mask", "duplicate", "late", "clock", "recover", "reload", "kill"]
+            [
+                "cancel",
+                "take back",
+                "answer",
+                "answer",
+                "mask",
+                "duplicate",
+                "late",
+                "clock",
+                "recover",
+                "reload",
+                "kill",
+            ]
         ),
     )
     def upset(self, data: st.DataObject, what: str) -> None:
@@ -249,6 +284,15 @@ class KernelMachine(RuleBasedStateMachine):
             self.steer(
                 InterruptKind.CANCEL, target=InterruptId(f"i{self.sent - back}") if back >= 0 else InterruptId("")
             )
+        elif what == "take back":
+            target = InterruptId(f"b/{self.sent - data.draw(st.integers(-1, 8))}")
+            back = Interrupt(
+                InterruptId(f"{target}/cancel"), InterruptKind.CANCEL, Priority.OPERATOR, "b", hops=1, target=target
+            )
+            self.feed(ev.InterruptArrived(self.desk.tick(), back))
+            assert not any(
+                isinstance(effect, fx.Send) and effect.interrupt.in_reply_to == target for effect in self.desk.last
+            ), "nobody waits for a reply"
         elif what == "mask":
             self.steer(InterruptKind.MASK, mask=tuple(data.draw(st.sets(st.sampled_from(list(Priority)), max_size=2))))
         elif what == "kill" and self.sent > 25:
