@@ -25,6 +25,8 @@ from pagefault.runtime.values import ModelRequest
 TABLES = ("agents", "heads", "snapshots", "records", "dead_letters", "subscriptions")
 HOUR_S = 3_600
 ENOUGH = 0.3
+FRAMES = 60
+"""Fewer than agents: who comes and goes must follow from the program, too."""
 
 
 @function(effect="pure")
@@ -65,7 +67,9 @@ def townsman(request: ModelRequest) -> Reply:
 
 async def town(clock: VirtualClock, folder: Path, agents: int, hours: float) -> None:
     """Let it live so long."""
-    async with Local(folder, clock=clock, functions=[weigh], embedder="hash", durability="async") as fleet:
+    async with Local(
+        folder, clock=clock, functions=[weigh], embedder="hash", durability="async", frames=FRAMES
+    ) as fleet:
         model = "scripted:tests.runtime.host.living:townsman"
         made = [
             Agent(
