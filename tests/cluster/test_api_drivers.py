@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import signal
 from pathlib import Path
@@ -13,7 +14,7 @@ from pagefault.cluster import _ray
 from pagefault.cluster.api import Cluster
 from pagefault.cluster.ownership import running_fleets
 from pagefault.cluster.whereabouts import read_whereabouts
-from pagefault.runtime.errors import ConfigError
+from pagefault.runtime.errors import ConfigError, StoreError
 from pagefault.runtime.host.config import Agent
 from tests.cluster.driver import Driver
 
@@ -91,8 +92,23 @@ async def test_a_fleet_that_is_not_kept_is_saved_and_ends_when_its_driver_is_kil
     async with asyncio.timeout(60):
         while "short" in running_fleets():  # noqa: ASYNC110 - it ends in another process
             await asyncio.sleep(0.1)
+    assert read_whereabouts(folder) is None
     async with Cluster(folder, embedder="hash", hosts=1) as fleet:
         assert (await fleet.inspect("ada")).statistics["steps"] == 1
+        store = _ray.find_actor("store-00", fleet._parts.settings.namespace)
+        assert store is not None
+        os.kill(await _ray.call(store, "pid"), signal.SIGKILL)
+        async with asyncio.timeout(60):
+            while await _is_away(fleet):  # noqa: ASYNC110 - it comes back in another process
+                await asyncio.sleep(0.1)
+        assert await fleet.ask("ada", "is it back?") == "heard is it back?"
+
+
+async def _is_away(fleet: Cluster) -> bool:
+    try:
+        return await fleet.ask("ada", "is the store back?") != "heard is the store back?"
+    except StoreError:
+        return True
 
 
 async def test_code_that_only_the_working_folder_has_reaches_hosts_and_tasks(tmp_path: Path) -> None:

@@ -16,13 +16,13 @@ from typing import Any, Self
 
 from pagefault.cluster import _ray
 from pagefault.cluster.asking import ask_host, inspect_agent, survey_hosts, tier_totals
-from pagefault.cluster.fleet_start import Running, find_fleet, join_fleet, start_fleet
+from pagefault.cluster.fleet_start import Running, different, find_fleet, join_fleet, start_fleet, tried_already
 from pagefault.cluster.ownership import fleet_name, namespace_of
 from pagefault.cluster.placing import Placing
 from pagefault.cluster.scheduler.placement import Wish, check_placement, check_strategy
 from pagefault.cluster.settings import Code, FleetSettings
 from pagefault.cluster.streams import read_agent, read_all
-from pagefault.cluster.whereabouts import Whereabouts, find_whereabouts, forget_whereabouts
+from pagefault.cluster.whereabouts import RUNS_HERE, Whereabouts, forget_whereabouts, joinable
 from pagefault.policies.tiers import Tier
 from pagefault.runtime.errors import ConfigError, Overloaded, UsageError
 from pagefault.runtime.host.clock import SystemClock
@@ -37,7 +37,7 @@ from pagefault.runtime.host.fleet import (
     text_of,
 )
 from pagefault.runtime.host.groups import Groups, Post
-from pagefault.runtime.host.records import AgentRow, Answer, Inspection, Step, encode_definition
+from pagefault.runtime.host.records import AgentRow, Answer, Inspection, Step
 from pagefault.runtime.host.residency import FrameSettings
 from pagefault.runtime.host.survey import FOREVER_MS, merged
 from pagefault.runtime.models.budget.settings import BudgetSettings, Endpoint, budget_plan
@@ -140,6 +140,7 @@ class Cluster(Groups, Placing):
         self._running: Running | None = None
         self._joins = self._shows_token = False
         self._temporary: Path | None = None
+        self._found_in: Path | None = None
 
     @classmethod
     def attach(
@@ -160,14 +161,11 @@ class Cluster(Groups, Placing):
         """
         token = False
         if folder is not None:
-            if name is not None or address is not None:
-                raise ConfigError("folder", str(folder), "None beside a name or an address")
-            place = find_whereabouts(Path(folder))
-            if place is None:
-                raise ConfigError("folder", str(folder), "the folder of a fleet that runs on this machine")
+            place = joinable(Path(folder), name, address)
             name, address, token = place.name, place.address, place.token
         fleet = cls(name=name, address=address or "auto")
         fleet._joins, fleet._name, fleet._shows_token = True, name, token
+        fleet._found_in = Path(folder) if folder is not None else None
         return fleet
 
     async def __aenter__(self) -> Self:
@@ -190,7 +188,15 @@ class Cluster(Groups, Placing):
             if running is not None:
                 self._joins = True
                 return running
-        return await (join_fleet(self._name, self._clock) if self._joins else self._start())
+        if not self._joins:
+            return await self._start()
+        try:
+            return await join_fleet(self._name, self._clock)
+        except ConfigError:
+            if self._found_in is None or self._name is None:
+                raise
+            forget_whereabouts(self._found_in, self._name)  # its Ray runs on, the fleet has been killed
+            raise ConfigError("folder", str(self._found_in), RUNS_HERE) from None
 
     async def _start(self) -> Running:
         assert self._session is not None
@@ -299,18 +305,12 @@ class Cluster(Groups, Placing):
             resources = parts.settings.resources if placement == "dedicated" else {}
         wish = Wish(placement, dict(resources), dict(labels or {}), node, near)
         if parts.workshop is None:
-            await self._try_out_there(described)
-        try_out = parts.workshop.try_out if parts.workshop is not None else _tried_already
+            await self._ask_scheduler("try_out", different(described))
+        try_out = parts.workshop.try_out if parts.workshop is not None else tried_already
         refs = await register_all(self, described, try_out, parts.remote.register)
         if not wish.is_plain:
             await self._ask_scheduler("wish", [ref.id for ref in refs], wish.encode())
         return refs
-
-    async def _try_out_there(self, agents: Iterable[Agent]) -> None:
-        """Try descriptions out where the fleet's code is: a driver that joined may not have it."""
-        definitions = [agent.definition() for agent in agents]
-        different = {encode_definition(definition): definition.id for definition in definitions}
-        await self._ask_scheduler("try_out", [(str(agent), data) for data, agent in different.items()])
 
     async def _ask_scheduler(self, method: str, *arguments: object) -> Any:
         try:
@@ -391,7 +391,3 @@ class Cluster(Groups, Placing):
         while looks < IDLE_LOOKS:
             looks = looks + 1 if await self._ask_scheduler("is_idle") else 0
             await asyncio.sleep(IDLE_POLL_S)
-
-
-def _tried_already(_definition: object) -> None:
-    """What :func:`register_all` calls for definitions that the fleet has tried out itself."""

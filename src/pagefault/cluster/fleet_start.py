@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import structlog
@@ -17,6 +18,8 @@ from pagefault.cluster.store_actor import StoreActor
 from pagefault.cluster.workshops import trying_workshop
 from pagefault.runtime.errors import ConfigError, InternalError, Overloaded, StoreUnavailable
 from pagefault.runtime.host.clock import Clock
+from pagefault.runtime.host.config import Agent
+from pagefault.runtime.host.records import encode_definition
 from pagefault.runtime.host.workshop import Workshop
 
 START_TIMEOUT_S = 120.0
@@ -146,3 +149,19 @@ async def join_fleet(name: str | None, clock: Clock) -> Running:
         shown = ", ".join(names) if names else "none runs"
         raise ConfigError("name", name, f"the name of a fleet that runs at {_ray.gcs_address()}: {shown}")
     return running
+
+
+def different(agents: Iterable[Agent]) -> list[tuple[str, bytes]]:
+    """Definitions that differ in more than their names, each with one of the names: what is to be tried out.
+
+    A driver that joined has it done where the fleet's code is, which it may not have itself.
+    """
+    definitions = [agent.definition() for agent in agents]
+    return [
+        (str(name), data)
+        for data, name in {encode_definition(definition): definition.id for definition in definitions}.items()
+    ]
+
+
+def tried_already(_definition: object) -> None:
+    """What is called for each definition that the fleet has tried out itself."""

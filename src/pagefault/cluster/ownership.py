@@ -16,6 +16,7 @@ import structlog
 
 from pagefault.cluster import _ray
 from pagefault.cluster.settings import NAMESPACE_PREFIX, SCHEDULER_NAME, FleetSettings
+from pagefault.cluster.whereabouts import forget_whereabouts
 from pagefault.runtime.errors import ConfigError
 
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -57,6 +58,7 @@ async def end_with_owner(settings: FleetSettings, stop: Callable[[], Awaitable[N
     log.warning("owner_gone", problem="the driver that began this fleet is gone; its agents are saved and it ends")
     await stop()
     await stop_stores(settings)
+    forget_whereabouts(settings.path, settings.name)  # if that is a disk of this node; it is recognised if not
     scheduler = _ray.find_actor(SCHEDULER_NAME, settings.namespace)
     if scheduler is not None:
         _ray.end_actor(scheduler)

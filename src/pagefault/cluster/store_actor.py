@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from pagefault.cluster import _ray
@@ -102,6 +103,11 @@ class StoreActor:
 
     async def load(self, owner: bytes, page_ids: list[str]) -> bytes:
         return pack(await self._stores.load(unpack(owner), [PageId(page_id) for page_id in page_ids]))
+
+    @_ray.control
+    async def pid(self) -> int:
+        """This process: for tools, and for tests that kill it."""
+        return os.getpid()
 
     @_ray.control
     async def statistics(self) -> dict[str, Any]:

@@ -12,10 +12,11 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from pagefault.runtime.errors import StoreUnavailable
+from pagefault.runtime.errors import ConfigError, StoreUnavailable
 
 FILE = "fleet.json"
 PROBE_S = 2.0
+RUNS_HERE = "the folder of a fleet that runs on this machine"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,19 @@ def find_whereabouts(folder: Path) -> Whereabouts | None:
     """Where the fleet of a folder runs; ``None`` when none does, as far as can be seen without asking Ray."""
     found = read_whereabouts(folder)
     return found if found is not None and answers(found.address) else None
+
+
+def joinable(folder: Path, name: str | None, address: str | None) -> Whereabouts:
+    """Where the fleet of a folder runs, for whoever wants to join it.
+
+    Raises :class:`~pagefault.runtime.errors.ConfigError` when it does not, or a name or an address was given, too.
+    """
+    if name is not None or address is not None:
+        raise ConfigError("folder", str(folder), "None beside a name or an address")
+    place = find_whereabouts(folder)
+    if place is None:
+        raise ConfigError("folder", str(folder), RUNS_HERE)
+    return place
 
 
 def answers(address: str) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from pagefault.cluster import _ray
 from pagefault.cluster.console.ps import Choice, show
 from pagefault.cluster.whereabouts import FILE
 from pagefault.runtime.host.config import Agent
@@ -50,7 +51,9 @@ def test_the_table_is_sorted_filtered_and_paged(pagefault: Pagefault, living: Li
     assert "--watch" in pagefault("ps", str(living.folder), "--watch", "--json").error
 
 
-def test_a_fleet_that_does_not_run_is_read_from_its_stores(pagefault: Pagefault, tmp_path: Path) -> None:
+def test_a_fleet_that_does_not_run_is_read_from_its_stores(
+    pagefault: Pagefault, tmp_path: Path, ray_session: None
+) -> None:
     asyncio.run(_make(tmp_path / "kept"))
     (tmp_path / "kept" / FILE).write_text(
         json.dumps({"name": "gone", "address": "127.0.0.1:1", "pid": 1, "started_ms": 0})
@@ -62,6 +65,10 @@ def test_a_fleet_that_does_not_run_is_read_from_its_stores(pagefault: Pagefault,
     ]
     table = pagefault("ps", "kept").out
     assert "this fleet does not run" in table
+    stale = {"name": "gone", "address": _ray.gcs_address(), "pid": 1, "started_ms": 0}
+    (tmp_path / "kept" / FILE).write_text(json.dumps(stale))  # its Ray runs on, the fleet does not
+    assert json.loads(pagefault("ps", "kept", "--json").out)["phases"] == {"asleep": 2}
+    assert not (tmp_path / "kept" / FILE).exists()
     shutil.rmtree(tmp_path / "kept")
     assert "holds no journal" in pagefault("ps", "kept").error
 

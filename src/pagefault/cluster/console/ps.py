@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pagefault.cluster.api import Cluster
-from pagefault.cluster.console.reach import AddressOption, FolderOption, JsonOption, NameOption, running_fleet
+from pagefault.cluster.console.reach import AddressOption, FolderOption, JsonOption, NameOption, does_run, running_fleet
 from pagefault.cluster.console.show import WIDTH_MIN, one_line
 from pagefault.runtime.errors import ConfigError
 from pagefault.runtime.host.clock import SystemClock
@@ -64,10 +64,8 @@ def ps(
         raise ConfigError("--folder", str(folder), f"one folder: {place} was given, too")
     fleet, found = running_fleet(place or folder, name, address)
     chosen = Choice(phase, prefix, sort, limit, page)
-    if fleet is None:
+    if fleet is None or not asyncio.run(_survey(fleet, chosen, watch, as_json)):
         show(chosen, survey_folder(found, prefix), f"{found}: this fleet does not run; from its stores", as_json)
-    else:
-        asyncio.run(_survey(fleet, chosen, watch, as_json))
 
 
 class Choice:
@@ -91,16 +89,21 @@ class Choice:
         return chosen[first : first + self._limit], first, len(chosen)
 
 
-async def _survey(fleet: Cluster, choice: Choice, watch: bool, as_json: bool) -> None:
-    async with fleet:
+async def _survey(fleet: Cluster, choice: Choice, watch: bool, as_json: bool) -> bool:
+    """Whether the fleet runs; then it was shown."""
+    if not await does_run(fleet):
+        return False
+    try:
         title = f"fleet {fleet.name}"
         if not watch:
             show(choice, await fleet.survey(choice.prefix), title, as_json)
-            return
+            return True
         with Live(console=Console(), auto_refresh=False, screen=Console().is_terminal) as live:
             while True:
                 live.update(_table(choice, await fleet.survey(choice.prefix), title), refresh=True)
                 await asyncio.sleep(WATCH_S)
+    finally:
+        await fleet.leave()
 
 
 def show(choice: Choice, rows: Sequence[AgentRow], title: str, as_json: bool) -> None:

@@ -43,6 +43,17 @@ def running_fleet(folder: Path | None, name: str | None, address: str | None) ->
     return (Cluster.attach(folder=place) if find_whereabouts(place) is not None else None), place
 
 
+async def does_run(fleet: Cluster) -> bool:
+    """Join a fleet; ``False`` for one of a folder that only was said to run.  Whoever gets ``True`` has to leave it."""
+    try:
+        await fleet.__aenter__()
+    except ConfigError as error:
+        if error.field != "folder":
+            raise
+        return False
+    return True
+
+
 def must_run(folder: Path | None, name: str | None, address: str | None) -> Cluster:
     """Like :func:`running_fleet`, for what can only be done with a fleet that runs."""
     fleet, place = running_fleet(folder, name, address)

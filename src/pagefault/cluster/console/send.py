@@ -18,6 +18,7 @@ from pagefault.cluster.console.reach import (
     FolderOption,
     JsonOption,
     NameOption,
+    does_run,
     find_modules_beside,
     must_run,
     running_fleet,
@@ -58,12 +59,9 @@ def send(
         created_ms=SystemClock().now_ms(),
     )
     fleet, place = running_fleet(folder, name, address)
-    if fleet is None:
-        _check_alone(place)
-        find_modules_beside(Path())
-    answer = asyncio.run(_send(fleet, place, agent, interrupt, wait, embedder))
+    runs, answer = asyncio.run(_send(fleet, place, agent, interrupt, wait, embedder))
     if as_json:
-        result = {"agent": agent, "interrupt": interrupt.id, "runs": fleet is not None, "answer": answer}
+        result = {"agent": agent, "interrupt": interrupt.id, "runs": runs, "answer": answer}
         sys.stdout.write(json.dumps(result) + "\n")
     elif answer is not None:
         for line in answer.split("\n"):
@@ -81,17 +79,22 @@ def _check_alone(folder: Path) -> None:
 
 async def _send(
     fleet: Cluster | None, folder: Path, agent: str, interrupt: Interrupt, wait: bool, embedder: str
-) -> str | None:
-    if fleet is not None:
-        async with fleet:
+) -> tuple[bool, str | None]:
+    """Whether the fleet runs, and what was said, if that was waited for."""
+    if fleet is not None and await does_run(fleet):
+        try:
             if wait:
-                return await fleet.ask(agent, interrupt, WAIT_S)
+                return True, await fleet.ask(agent, interrupt, WAIT_S)
             await fleet.send(agent, interrupt)
-            return None
+            return True, None
+        finally:
+            await fleet.leave()
+    _check_alone(folder)
+    find_modules_beside(Path())
     async with Local(folder, embedder=embedder) as local:
         answer = await local.ask(agent, interrupt, WAIT_S)
         await local.idle()
-    return answer if wait else None
+    return False, answer if wait else None
 
 
 def drain(
