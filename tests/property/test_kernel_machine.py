@@ -286,10 +286,10 @@ class KernelMachine(RuleBasedStateMachine):
             )
         elif what == "take back":
             target = InterruptId(f"b/{self.sent - data.draw(st.integers(-1, 8))}")
-            back = Interrupt(
+            taking = Interrupt(
                 InterruptId(f"{target}/cancel"), InterruptKind.CANCEL, Priority.OPERATOR, "b", hops=1, target=target
             )
-            self.feed(ev.InterruptArrived(self.desk.tick(), back))
+            self.feed(ev.InterruptArrived(self.desk.tick(), taking))
             assert not any(
                 isinstance(effect, fx.Send) and effect.interrupt.in_reply_to == target for effect in self.desk.last
             ), "nobody waits for a reply"

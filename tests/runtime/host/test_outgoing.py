@@ -88,7 +88,7 @@ async def test_what_was_under_way_when_a_host_stopped_is_in_the_snapshot(tmp_pat
     def blocked(_sender: AgentId, _to: AgentId, _interrupt: Interrupt) -> asyncio.Task[bool]:
         return asyncio.get_running_loop().create_task(stuck())
 
-    first.router.route = blocked  # type: ignore[method-assign]  # the way to the others is blocked
+    first.router.route = blocked  # type: ignore[method-assign,assignment]  # the way to the others is blocked
     assert (await first.answer(ADA, message("go"))).text == "Published to 5 agents."
     await first.host.close()
     activation = await stores.activate(ADA)

@@ -172,6 +172,27 @@ def test_plain_functions_run_on_the_loop_and_answer(tmp_path: Path) -> None:
     assert clock.run(main()) == "1"
 
 
+def talker(request: ModelRequest) -> Reply:
+    """Answers."""
+    return say("yes")
+
+
+def test_limits_by_the_minute_are_kept_in_virtual_minutes(tmp_path: Path) -> None:
+    clock = VirtualClock()
+    limited = {"name": "fast", "models": ["scripted:*"], "requests_per_minute": 60}
+
+    async def main() -> None:
+        async with Local(tmp_path, clock=clock, endpoints=[limited], embedder="hash") as fleet:
+            agents = [Agent(f"a{number}", model=f"{HERE}:talker") for number in range(180)]
+            refs = await fleet.spawn_many(agents)
+            await asyncio.gather(*(ref.ask("well?") for ref in refs))
+
+    start_ms, began = clock.now_ms(), time.monotonic()
+    clock.run(main())
+    assert 110_000 <= clock.now_ms() - start_ms <= 200_000
+    assert time.monotonic() - began < 60
+
+
 async def test_a_virtual_clock_needs_its_own_loop(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"write clock\.run"):
         await Local(tmp_path, clock=VirtualClock()).__aenter__()

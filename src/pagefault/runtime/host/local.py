@@ -37,7 +37,7 @@ from pagefault.runtime.host.survey import FOREVER_MS, merged
 from pagefault.runtime.host.thread_stores import ThreadStores
 from pagefault.runtime.host.virtual import VirtualClock
 from pagefault.runtime.host.workshop import Workshop
-from pagefault.runtime.models.budget.gate import Gate, local_gate
+from pagefault.runtime.models.budget.gate import Gate, local_gate, monotonic_ms
 from pagefault.runtime.models.budget.processor import budgeted
 from pagefault.runtime.models.budget.settings import BudgetSettings, Endpoint, budget_plan
 from pagefault.runtime.models.registry import make_processor
@@ -124,7 +124,8 @@ class Local(Groups):
             self._forget()
             raise
         self._router = LocalRouter()
-        self._gate = gate = local_gate(self._budget)
+        now_ms = self._clock.now_ms if isinstance(self._clock, VirtualClock) else monotonic_ms
+        self._gate = gate = local_gate(self._budget, now_ms)
         maker = budgeted(self._budget, gate, make_processor) if self._budget else make_processor
         workshop = Workshop(self._registry, BpeTokenCounter(), maker)
         if self._budget:

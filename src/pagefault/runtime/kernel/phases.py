@@ -7,6 +7,7 @@
               over the mark  ▼  │ summary           page_in  ▼
                             paging ◀──────────────────────── paging
     thinking ── reply that asks for nothing ──▶ (a chain put aside, the next interrupt, or) idle
+    idle ── a call of an exported function ──▶ acting ── its result ──▶ (as after a reply that asks for nothing)
     acting ── call_agent ──▶ awaiting_reply ── reply ──▶ acting …
     thinking, acting, paging ── cancel, kill ──▶ cancelling ── its end, whatever it is ──▶ idle, stopped
 
