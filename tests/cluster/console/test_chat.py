@@ -68,3 +68,22 @@ def test_nothing_but_failures_is_a_failure(pagefault: Pagefault, typed: io.Bytes
 def test_a_model_must_be_named(pagefault: Pagefault, tmp_path: Path) -> None:
     assert "--model: found 'nothing'" in pagefault("chat").error
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_runs_file_says_where_models_are_and_what_may_be_spent(
+    pagefault: Pagefault, typed: io.BytesIO, tmp_path: Path
+) -> None:
+    said = Answer("", [Call("send_message", json.dumps({"message": "Good day."}))])
+    command = ("chat", "--model", "fake", "--file", "run.toml", "--folder", "kept")
+    with FakeOpenAI([Answer("OK"), said, Answer("OK")]) as server:
+        endpoint = f'world = "village"\n[[endpoint]]\nname = "main"\nbase_url = "{server.base_url}"\n'
+        (tmp_path / "run.toml").write_text(endpoint)
+        put(typed, b"hello\n")
+        assert pagefault(*command).out == "Good day.\n"
+        asked = len(server.requests)
+        (tmp_path / "run.toml").write_text(endpoint + "[budget]\ntokens_max = 1\n")
+        sys.stdin.seek(0)
+        ended = pagefault(*command)
+        assert len(server.requests) == asked + 1, "the test of the connection alone"
+    assert (ended.code, ended.out) == (1, "")
+    assert "tokens_max" in ended.errors
