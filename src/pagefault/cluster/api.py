@@ -23,6 +23,7 @@ from pagefault.cluster.scheduler.placement import Wish, check_placement, check_s
 from pagefault.cluster.settings import Code, FleetSettings
 from pagefault.cluster.streams import read_agent, read_all
 from pagefault.cluster.whereabouts import RUNS_HERE, Whereabouts, forget_whereabouts, joinable
+from pagefault.cluster.workshops import trying_workshop
 from pagefault.policies.tiers import Tier
 from pagefault.runtime.errors import ConfigError, Overloaded, UsageError
 from pagefault.runtime.host.clock import SystemClock
@@ -37,19 +38,19 @@ from pagefault.runtime.host.fleet import (
     text_of,
 )
 from pagefault.runtime.host.groups import Groups, Post
+from pagefault.runtime.host.pasts import Pasts
 from pagefault.runtime.host.records import AgentRow, Answer, Inspection, Step
 from pagefault.runtime.host.residency import FrameSettings
+from pagefault.runtime.host.services import PastStores
 from pagefault.runtime.host.survey import FOREVER_MS, merged
+from pagefault.runtime.host.workshop import Workshop
 from pagefault.runtime.models.budget.settings import BudgetSettings, Endpoint, budget_plan
 from pagefault.runtime.values import AgentId, Interrupt, InterruptId
 
-IDLE_POLL_S = 0.02
-IDLE_LOOKS = 2
-"""A message may be between two hosts while each of them looks idle, so all must be idle twice in a row."""
 IF_RUNNING = ("fail", "join")
 
 
-class Cluster(Groups, Placing):
+class Cluster(Groups, Pasts, Placing):
     """Agents on Ray: hosts, store actors and a scheduler, on this machine or many.
 
     Use it as an asynchronous context manager.  ``address=None`` begins a Ray of its own on this machine;
@@ -339,6 +340,9 @@ class Cluster(Groups, Placing):
     def _post(self) -> Post:
         return Post(self._parts.remote, self._parts.router.deliver, self._clock)
 
+    def _archives(self) -> tuple[Workshop, PastStores]:
+        return trying_workshop(self._code, self._parts.settings.budget), self._parts.remote
+
     async def send(self, agent: AgentId | str, message: str | Interrupt) -> InterruptId:
         """Send a user's message, or any interrupt; returns when its acceptance is durable.  See :meth:`Local.send`."""
         interrupt = self._interrupt(message)
@@ -384,10 +388,3 @@ class Cluster(Groups, Placing):
         parts = self._parts
         names, due = await asyncio.gather(parts.remote.agents(prefix), parts.remote.due(FOREVER_MS))
         return merged(await survey_hosts(parts.router, list(await self.hosts()), prefix), names, due)
-
-    async def idle(self) -> None:
-        """Return when no agent has anything under way."""
-        looks = 0
-        while looks < IDLE_LOOKS:
-            looks = looks + 1 if await self._ask_scheduler("is_idle") else 0
-            await asyncio.sleep(IDLE_POLL_S)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import Any
@@ -9,6 +10,9 @@ from typing import Any
 from pagefault.cluster.moves import GRACE_S
 from pagefault.runtime.values import AgentId
 
+IDLE_POLL_S = 0.02
+IDLE_LOOKS = 2
+"""A message may be between two hosts while each of them looks idle, so all must be idle twice in a row."""
 PREFIX_CHARS_MIN = 4
 """So many characters of a node's id stand for it, if they are those of one node only."""
 
@@ -20,6 +24,13 @@ class Placing(ABC):
     @abstractmethod
     async def _ask_scheduler(self, method: str, *arguments: object) -> Any:
         """Call a method of the scheduler, also of one that has just died and comes back."""
+
+    async def idle(self) -> None:
+        """Return when no agent has anything under way."""
+        looks = 0
+        while looks < IDLE_LOOKS:
+            looks = looks + 1 if await self._ask_scheduler("is_idle") else 0
+            await asyncio.sleep(IDLE_POLL_S)
 
     async def hosts(self) -> dict[str, list[str]]:
         """Every host with the agents placed there."""

@@ -22,6 +22,7 @@ from pagefault.cluster.console.chat import chat_with
 from pagefault.cluster.console.check import chosen_model
 from pagefault.cluster.console.lab import lab
 from pagefault.cluster.console.mail import dead, topics
+from pagefault.cluster.console.past import fork, replay
 from pagefault.cluster.console.plan import FleetTable, Plan, make_world, read_plan
 from pagefault.cluster.console.ps import ps
 from pagefault.cluster.console.reach import find_modules_beside
@@ -57,6 +58,8 @@ app.command()(ps)
 app.command()(send)
 app.command()(drain)
 app.command()(stop)
+app.command()(replay)
+app.command()(fork)
 app.command()(topics)
 app.add_typer(dead, name="dead")
 

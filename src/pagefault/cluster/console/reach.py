@@ -60,3 +60,11 @@ def must_run(folder: Path | None, name: str | None, address: str | None) -> Clus
     if fleet is None:
         raise ConfigError("--folder", str(place), "the folder of a fleet that runs on this machine, or --name")
     return fleet
+
+
+def check_alone(folder: Path) -> None:
+    """Raise :class:`~pagefault.runtime.errors.ConfigError` for a folder that one process cannot open as a fleet."""
+    shards = len(list(folder.glob("shards/*/journal.sqlite")))
+    if shards != 1:
+        allowed = f"the folder of a fleet that runs, or of one with one shard (this one has {shards})"
+        raise ConfigError("--folder", str(folder), allowed)

@@ -18,6 +18,7 @@ from pagefault.cluster.console.reach import (
     FolderOption,
     JsonOption,
     NameOption,
+    check_alone,
     does_run,
     find_modules_beside,
     must_run,
@@ -26,7 +27,6 @@ from pagefault.cluster.console.reach import (
 from pagefault.cluster.console.show import say
 from pagefault.cluster.moves import GRACE_S
 from pagefault.cluster.whereabouts import forget_whereabouts
-from pagefault.runtime.errors import ConfigError
 from pagefault.runtime.host.clock import SystemClock
 from pagefault.runtime.host.local import Local
 from pagefault.runtime.values import Interrupt, InterruptId, InterruptKind, Priority
@@ -70,13 +70,6 @@ def send(
         say(Console(stderr=True), f"accepted: {agent} has it")
 
 
-def _check_alone(folder: Path) -> None:
-    shards = len(list(folder.glob("shards/*/journal.sqlite")))
-    if shards != 1:
-        allowed = f"the folder of a fleet that runs, or of one with one shard (this one has {shards})"
-        raise ConfigError("--folder", str(folder), allowed)
-
-
 async def _send(
     fleet: Cluster | None, folder: Path, agent: str, interrupt: Interrupt, wait: bool, embedder: str
 ) -> tuple[bool, str | None]:
@@ -89,7 +82,7 @@ async def _send(
             return True, None
         finally:
             await fleet.leave()
-    _check_alone(folder)
+    check_alone(folder)
     find_modules_beside(Path())
     async with Local(folder, embedder=embedder) as local:
         answer = await local.ask(agent, interrupt, WAIT_S)

@@ -31,8 +31,10 @@ from pagefault.runtime.host.fleet import (
 from pagefault.runtime.host.groups import Groups, Post
 from pagefault.runtime.host.host import Host
 from pagefault.runtime.host.local_router import LocalRouter
+from pagefault.runtime.host.pasts import Pasts
 from pagefault.runtime.host.records import AgentRow, Answer, Inspection, Step
 from pagefault.runtime.host.residency import FrameSettings
+from pagefault.runtime.host.services import PastStores
 from pagefault.runtime.host.survey import FOREVER_MS, merged
 from pagefault.runtime.host.thread_stores import ThreadStores
 from pagefault.runtime.host.virtual import VirtualClock
@@ -47,7 +49,7 @@ from pagefault.runtime.values import AgentId, Interrupt, InterruptId
 IDLE_POLL_S = 0.005
 
 
-class Local(Groups):
+class Local(Groups, Pasts):
     """Agents in this process, with their journal and archive in ``folder``.
 
     Use it as an asynchronous context manager.  ``folder`` is made if absent, and opened again it has the
@@ -60,7 +62,8 @@ class Local(Groups):
     servers allow, and what may be spent; see :mod:`~pagefault.runtime.models.budget.settings`.
 
     ``clock``: the machine's, or a :class:`~pagefault.runtime.host.virtual.VirtualClock` for runs that take no longer
-    than their work and are the same each time.
+    than their work and are the same each time.  Agents that had work under way go on by themselves, unless ``watch``
+    is off: then only those that are spoken to wake.
 
     Raises (on entering) :class:`~pagefault.runtime.errors.StoreUnavailable` when the folder cannot be used.
     """
@@ -81,6 +84,7 @@ class Local(Groups):
         idle_s: float | None = None,
         memory_bytes: int | None = None,
         clock: Clock | None = None,
+        watch: bool = True,
     ) -> None:
         self._temporary = folder is None
         self._folder = Path(folder) if folder is not None else None
@@ -90,6 +94,7 @@ class Local(Groups):
         self._budget = budget_plan(endpoints, budget)
         self._frames = FrameSettings(frames, frames_bytes, frames_policy, idle_s=idle_s, memory_bytes=memory_bytes)
         self._clock = clock
+        self._is_watching = watch
         self._registry = Registry()
         for function in functions:
             self._registry.add(function)
@@ -132,7 +137,8 @@ class Local(Groups):
             workshop.hurry = gate.promote
         self._host = Host(self._stores, workshop, self._router, self._clock, tiers=self._tiers, frames=self._frames)
         self._router.serve(self._host)
-        self._host.watch()
+        if self._is_watching:
+            self._host.watch()
         return self
 
     async def _open_stores(self, folder: Path) -> ThreadStores:
@@ -201,6 +207,11 @@ class Local(Groups):
         host, stores = self.host, self._stores
         assert stores is not None
         return Post(stores, host.deliver, host.clock)
+
+    def _archives(self) -> tuple[Workshop, PastStores]:
+        host, stores = self.host, self._stores
+        assert stores is not None
+        return host.workshop, stores
 
     async def send(self, agent: AgentId | str, message: str | Interrupt) -> InterruptId:
         """Send a user's message, or any interrupt; returns when its acceptance is durable.

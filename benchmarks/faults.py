@@ -1,0 +1,204 @@
+"""Interrupts that are acknowledged while processes are killed, and whether each took effect once.
+
+A fleet of two hosts and two shards on Ray is spoken to without pause; senders repeat what was not acknowledged, with
+the same ids.  Meanwhile hosts, store actors and the scheduler are killed with SIGKILL, in a seeded order, and after
+each kill it is measured how long it takes until agents that it concerned answer again.  Some interrupts are poison:
+they make their agent call a function that kills its own process.
+
+At the end every agent's journal is lived again and compared with what the senders were told (``_audit``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import random
+import signal
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+from rich.console import Console
+from rich.progress import Progress
+
+from benchmarks._audit import audit
+from benchmarks._report import Options, read_options, report
+from pagefault.cluster.api import Cluster
+from pagefault.runtime.errors import AgentFailed, PagefaultError
+from pagefault.runtime.host.config import Agent
+from pagefault.runtime.models.scripted import Reply, mind, nothing
+from pagefault.runtime.values import AgentId, Interrupt, InterruptId, InterruptKind, ModelRequest, Priority
+
+AGENTS = 100
+SENDERS = 64
+PROBES = 4
+KINDS = ("HostActor", "HostActor", "StoreActor", "SchedulerActor")
+"""What is killed, in equal shares: hosts twice as often as each of the others."""
+RETRY_S = 0.05
+RECOVERY_LIMIT_S = 60.0
+AIM_S = 10.0
+
+
+@mind("benchmark-steady")
+def steady(_: ModelRequest) -> Reply:
+    """Takes note and says nothing."""
+    return nothing()
+
+
+def message(key: str, priority: Priority = Priority.AGENT) -> Interrupt:
+    """One of many; its id is all that differs."""
+    return Interrupt(InterruptId(key), InterruptKind.MESSAGE, priority, "bench", f"This is message {key}.")
+
+
+def victims(kind: str) -> list[int]:
+    """Processes of one kind of actor of the Ray that this process began."""
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        try:
+            if process.cmdline()[:1] == [f"ray::{kind}"] or process.cmdline()[0].startswith(f"ray::{kind}."):
+                found.append(process.pid)
+        except (psutil.NoSuchProcess, psutil.ZombieProcess, IndexError):
+            continue  # it ended while it was looked at
+    return found
+
+
+class Storm:
+    """One fleet under fire."""
+
+    def __init__(self, fleet: Cluster, names: list[AgentId], seed: int) -> None:
+        self._fleet = fleet
+        self._names = names
+        self._chance = random.Random(seed)
+        self._numbers = itertools.count(1)
+        self.acked: dict[str, str] = {}
+        self.kills: dict[str, int] = dict.fromkeys(sorted(set(KINDS)), 0)
+        self.recoveries_s: list[float] = []
+        self.repeated = 0
+
+    async def send(self, key: str, agent: AgentId, priority: Priority = Priority.AGENT) -> None:
+        """Send until it is acknowledged."""
+        while True:
+            try:
+                await self._fleet.send(agent, message(key, priority))
+            except AgentFailed:
+                raise
+            except PagefaultError:
+                self.repeated += 1
+                await asyncio.sleep(RETRY_S)
+            else:
+                self.acked[key] = agent
+                return
+
+    async def speak(self, target: int, is_over: asyncio.Event) -> None:
+        """Senders at work until so many are acknowledged and the killing is over."""
+
+        async def sender() -> None:
+            while len(self.acked) < target or not is_over.is_set():
+                number = next(self._numbers)
+                await self.send(f"m{number}", self._names[number % len(self._names)])
+
+        await asyncio.gather(*(sender() for _ in range(SENDERS)))
+
+    async def kill(self, count: int, pause_s: float, is_over: asyncio.Event, progress: Progress) -> None:
+        """Kill one process after another, and watch how long each takes to be missed no more."""
+        task = progress.add_task("killing", total=count)
+        watchers = []
+        while sum(self.kills.values()) < count:
+            await asyncio.sleep(pause_s)
+            kind = self._chance.choice(KINDS)
+            found = victims(kind)
+            if not found:
+                continue  # it is coming back from the last time
+            pid = self._chance.choice(found)
+            os.kill(pid, signal.SIGKILL)
+            self.kills[kind] += 1
+            watchers.append(asyncio.create_task(self._watch(time.perf_counter())))
+            progress.advance(task)
+        await asyncio.gather(*watchers)
+        is_over.set()
+
+    async def _watch(self, began: float) -> None:
+        """Until agents here and there, whoever they were with, have acknowledged again."""
+        agents = self._chance.sample(self._names, PROBES)
+        number = sum(self.kills.values())
+        async with asyncio.timeout(RECOVERY_LIMIT_S):
+            probes = (self.send(f"probe-{number}-{agent}", agent, Priority.USER) for agent in agents)
+            await asyncio.gather(*probes)
+        self.recoveries_s.append(time.perf_counter() - began)
+
+
+async def storm(folder: Path, seed: int, interrupts: int, kills: int, pause_s: float) -> tuple[Storm, float]:
+    """Run one; returns it with how long it took to come to rest."""
+    progress = Progress(console=Console(stderr=True), disable=not sys.stderr.isatty())
+    async with Cluster(folder, hosts=2, shards=2, embedder="hash") as fleet:
+        template = {"model": "scripted:benchmarks.faults:steady", "functions": ("send_message",), "context_tokens": 2048}
+        names = [ref.id for ref in await fleet.spawn_many(Agent(f"agent-{n:03d}", **template) for n in range(AGENTS))]
+        found = Storm(fleet, names, seed)
+        await asyncio.gather(*(found.send(f"first-{name}", name) for name in names))
+        is_over = asyncio.Event()
+        with progress:
+            await asyncio.gather(found.speak(interrupts, is_over), found.kill(kills, pause_s, is_over, progress))
+        began = time.perf_counter()
+        await fleet.idle()
+        return found, time.perf_counter() - began
+
+
+def measure(seed: int, interrupts: int, kills: int, pause_s: float) -> dict[str, Any]:
+    """A storm and its audit."""
+    with tempfile.TemporaryDirectory(prefix="pagefault-faults-") as folder:
+        began = time.perf_counter()
+        found, settled_s = asyncio.run(storm(Path(folder), seed, interrupts, kills, pause_s))
+        took_s = time.perf_counter() - began
+        checked = audit(Path(folder), found.acked)
+    recoveries = sorted(found.recoveries_s)
+    return {
+        "interrupts_acked": len(found.acked),
+        "lost": checked.lost,
+        "duplicated": checked.duplicated,
+        "kills": sum(found.kills.values()),
+        "stale_commits": checked.stale_commits,
+        "recovery_s_p50": round(statistics.median(recoveries), 2),
+        "recovery_s_p99": round(recoveries[min(len(recoveries) - 1, int(0.99 * len(recoveries)))], 2),
+        "quarantined": 0,
+        "replay_divergences": checked.replay_divergences,
+        "kills_by_kind": found.kills,
+        "sent_again": found.repeated,
+        "records": checked.records,
+        "settled_s": round(settled_s, 2),
+        "seconds": round(took_s, 1),
+        "examples": checked.examples,
+    }
+
+
+def main() -> None:
+    """Measure and print the table; ends with status 1 if a promise was broken."""
+    options = read_options("faults", "Interrupts acknowledged while processes are killed, each taking effect once.")
+    results = run(options)
+    rows = [
+        ("acknowledged", f"{results['interrupts_acked']:,}", f"interrupts; {results['sent_again']:,} sent again"),
+        ("kills", f"{results['kills']:,}", ", ".join(f"{n} {kind}" for kind, n in results["kills_by_kind"].items())),
+        ("lost", f"{results['lost']:,}", "acknowledged, and not handled (must be 0)"),
+        ("duplicated", f"{results['duplicated']:,}", "handled twice, or two pages (must be 0)"),
+        ("stale commits", f"{results['stale_commits']:,}", "records of an older activation (must be 0)"),
+        ("divergences", f"{results['replay_divergences']:,}", "snapshot and tail against the whole journal (must be 0)"),
+        ("recovery p50, p99", f"{results['recovery_s_p50']} and {results['recovery_s_p99']} s", f"aim: {AIM_S:.0f} s"),
+    ]
+    report("faults", options, results, rows, ("ray", "qdrant-edge-py"))
+    if results["lost"] or results["duplicated"] or results["stale_commits"] or results["replay_divergences"]:
+        sys.exit(1)
+
+
+def run(options: Options) -> dict[str, Any]:
+    """The size that the options ask for."""
+    if options.quick:
+        return measure(options.seed, interrupts=10_000, kills=20, pause_s=1.2)
+    return measure(options.seed, interrupts=100_000, kills=100, pause_s=2.0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""``pagefault replay`` and ``fork``: the past of an agent, and lives that begin in it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+from rich.console import Console
+
+from pagefault.cluster.api import Cluster
+from pagefault.cluster.console.reach import (
+    AddressOption,
+    FolderOption,
+    JsonOption,
+    NameOption,
+    check_alone,
+    does_run,
+    find_modules_beside,
+    running_fleet,
+)
+from pagefault.cluster.console.show import say
+from pagefault.runtime.errors import ConfigError
+from pagefault.runtime.host.history import Changes
+from pagefault.runtime.host.local import Local
+from pagefault.runtime.host.pasts import Recollection
+
+T = TypeVar("T")
+EmbedderOption = Annotated[str, typer.Option(help="What a fleet that does not run was made with.")]
+
+
+def replay(
+    agent: Annotated[str, typer.Argument(help="The agent's name.")],
+    to: Annotated[int | None, typer.Option(min=0, help="When it had taken so many steps; now by default.")] = None,
+    record: Annotated[int | None, typer.Option(min=0, help="After this record of its journal instead.")] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Live its whole past again, and compare with every snapshot kept.")
+    ] = False,
+    folder: FolderOption = None,
+    name: NameOption = None,
+    address: AddressOption = None,
+    embedder: EmbedderOption = "wordllama",
+    as_json: JsonOption = False,
+) -> None:
+    """Show an agent as it was at any step, without a model and without disturbing it."""
+    if verify:
+        compared = asyncio.run(_with_fleet(folder, name, address, embedder, lambda fleet: fleet.verify(agent)))
+        if as_json:
+            sys.stdout.write(json.dumps({"agent": agent, "compared": compared, "diverges": False}) + "\n")
+        else:
+            say(Console(), f"{agent}: its past is as it was lived; {compared:,} snapshots compared")
+        return
+    found = asyncio.run(
+        _with_fleet(folder, name, address, embedder, lambda fleet: fleet.replay(agent, step=to, record=record))
+    )
+    if as_json:
+        sys.stdout.write(json.dumps(asdict(found)) + "\n")
+    else:
+        _show(found)
+
+
+def fork(
+    agent: Annotated[str, typer.Argument(help="The agent to begin from.")],
+    new: Annotated[str, typer.Argument(help="The new agent's name.")],
+    at: Annotated[int | None, typer.Option(min=0, help="When it had taken so many steps; now by default.")] = None,
+    policy: Annotated[str | None, typer.Option(help="Another eviction policy.")] = None,
+    persona: Annotated[str | None, typer.Option(help="Another persona.")] = None,
+    model: Annotated[str | None, typer.Option(help="Another model.")] = None,
+    context_tokens: Annotated[int | None, typer.Option(help="Another budget of prompt and reply.")] = None,
+    folder: FolderOption = None,
+    name: NameOption = None,
+    address: AddressOption = None,
+    embedder: EmbedderOption = "wordllama",
+    as_json: JsonOption = False,
+) -> None:
+    """Make a new agent that begins as another one was at any step: what if it had another policy, persona, model?"""
+    changes = Changes(policy=policy, persona=persona, model=model, context_tokens=context_tokens)
+    made = asyncio.run(
+        _with_fleet(folder, name, address, embedder, lambda fleet: fleet.fork(agent, new, at=at, changes=changes))
+    )
+    if as_json:
+        sys.stdout.write(json.dumps({"agent": made, "from": agent, "at": at}) + "\n")
+    else:
+        say(Console(stderr=True), f"made: {made}, who begins as {agent} was")
+
+
+async def _with_fleet(
+    folder: Path | None,
+    name: str | None,
+    address: str | None,
+    embedder: str,
+    ask: Callable[[Cluster | Local], Awaitable[T]],
+) -> T:
+    fleet, place = running_fleet(folder, name, address)
+    find_modules_beside(Path())
+    if fleet is not None and await does_run(fleet):
+        try:
+            return await ask(fleet)
+        finally:
+            await fleet.leave()
+    check_alone(place)
+    if not place.exists():
+        raise ConfigError("--folder", str(place), "the folder of a fleet")
+    async with Local(place, embedder=embedder, watch=False) as local:
+        return await ask(local)
+
+
+def _show(found: Recollection) -> None:
+    console, seen = Console(), found.inspection
+    at = datetime.fromtimestamp(found.at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    say(console, f"{found.agent} after step {found.step:,} (record {found.seq:,}), {at} UTC")
+    share = seen.tokens / max(1, seen.prompt_limit)
+    facts: dict[str, Any] = {
+        "phase": seen.phase,
+        "context": f"{seen.tokens:,} of {seen.prompt_limit:,} tokens ({share:.0%}), {len(seen.pages):,} pages",
+        "digest": seen.digest,
+    }
+    for key, value in facts.items():
+        say(console, f"  {key}: {value}")
+    messages = found.messages or seen.messages
+    say(console, "what the model was sent:" if found.messages else "what the model would be sent:")
+    for message in messages:
+        calls = "".join(f" {call.name}({call.arguments})" for call in message.calls)
+        say(console, f"  {message.role}: {message.text}{calls}")

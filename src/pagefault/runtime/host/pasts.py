@@ -1,0 +1,79 @@
+"""The past of a fleet's agents, as a program sees it: what every fleet has alike."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+from pagefault.runtime.errors import UsageError
+from pagefault.runtime.host.history import Changes, fork, open_history
+from pagefault.runtime.host.records import Inspection
+from pagefault.runtime.host.services import PastStores
+from pagefault.runtime.host.workshop import Workshop
+from pagefault.runtime.values import AgentId, Message
+
+
+@dataclass(frozen=True, slots=True)
+class Recollection:
+    """An agent as it was after record ``seq`` of its journal, when it had taken ``step`` steps.
+
+    ``messages`` is exactly what the model was sent for that step, where a step was asked for (else empty).
+    """
+
+    agent: AgentId
+    seq: int
+    step: int
+    at_ms: int
+    inspection: Inspection
+    messages: tuple[Message, ...]
+
+
+class Pasts(ABC):
+    """Replays and forks.  Nothing here wakes an agent, or disturbs one that is awake.
+
+    All methods raise :class:`~pagefault.runtime.errors.UnknownAgent`,
+    :class:`~pagefault.runtime.errors.StoreUnavailable`, :class:`~pagefault.runtime.errors.StoreCorrupt`, and
+    :class:`~pagefault.runtime.errors.UnknownName` for functions or policies that this process does not have.
+    """
+
+    @abstractmethod
+    def _archives(self) -> tuple[Workshop, PastStores]:
+        """What to replay with; raises :class:`~pagefault.runtime.errors.UsageError` when the fleet is not open."""
+
+    async def replay(self, agent: AgentId | str, *, step: int | None = None, record: int | None = None) -> Recollection:
+        """An agent as it was when it had taken a step, or after a record; as it is in the journal now by default.
+
+        Raises :class:`~pagefault.runtime.errors.UsageError` for what is not in its past.
+        """
+        if step is not None and record is not None:
+            raise UsageError(f"step and record: found {step} and {record}, allowed: one of them")
+        workshop, stores = self._archives()
+        history = await open_history(workshop, stores, AgentId(agent))
+        if step is not None:
+            moment = await history.at_step(step)
+        else:
+            moment = await history.at_record(history.last_seq if record is None else record)
+        shown = moment.inspection(workshop)
+        return Recollection(moment.agent, moment.seq, moment.steps, moment.at_ms, shown, moment.messages)
+
+    async def verify(self, agent: AgentId | str) -> int:
+        """Live an agent's whole past again, without a model, and compare with every snapshot that was kept.
+
+        Returns how many those were.  Raises :class:`~pagefault.runtime.errors.ReplayDivergence`.
+        """
+        workshop, stores = self._archives()
+        return await (await open_history(workshop, stores, AgentId(agent))).verify()
+
+    async def fork(
+        self, agent: AgentId | str, name: str, *, at: int | None = None, changes: Changes | None = None
+    ) -> AgentId:
+        """Make the agent ``name``, which begins as ``agent`` was when it had taken ``at`` steps (default: as it is
+        now), with another policy, persona or model if ``changes`` says so.
+
+        Raises :class:`~pagefault.runtime.errors.AgentExists`, and
+        :class:`~pagefault.runtime.errors.UsageError` for what cannot be; nothing is made then.
+        """
+        workshop, stores = self._archives()
+        history = await open_history(workshop, stores, AgentId(agent))
+        moment = await (history.at_record(history.last_seq) if at is None else history.at_step(at))
+        return await fork(workshop, stores, moment, AgentId(name), changes)
