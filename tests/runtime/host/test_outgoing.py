@@ -10,6 +10,7 @@ from pagefault.runtime.host.config import Agent
 from pagefault.runtime.host.records import UNSENT
 from pagefault.runtime.host.snapshots import decode_snapshot
 from pagefault.runtime.kernel.effects import Publish
+from pagefault.runtime.kernel.state import Phase
 from pagefault.runtime.models.scripted import Reply, call, nothing, say
 from pagefault.runtime.models.view import View
 from pagefault.runtime.values import AgentId, Interrupt, ModelRequest
@@ -68,8 +69,8 @@ async def test_publishing_goes_on_in_the_next_activation_and_reaches_each_once(t
     second = Fleet(tmp_path, publisher, stores)
     frame = await second.host.frame(ADA)
     stores.gate.set()
-    await until(lambda: frame.is_at_rest and not frame.unsent and second.router.is_idle)
-    assert await heard(second) == [1] * 5, "the redone effect and the recovered chain sent it, under one id"
+    await until(lambda: second.host.is_idle and second.router.is_idle and frame.state.phase is Phase.IDLE)
+    assert await heard(second) == [1] * 5
     inspection = await second.host.inspect(ADA)
     assert inspection.statistics["chains"] == 1, "who publishes does not hear itself"
     assert "Published to 5 agents." in "".join(page.text for page in inspection.pages)
@@ -99,6 +100,22 @@ async def test_what_was_under_way_when_a_host_stopped_is_in_the_snapshot(tmp_pat
     frame = await second.host.frame(ADA)
     await until(lambda: frame.is_at_rest and not frame.unsent and second.router.is_idle)
     assert await heard(second) == [1] * 5
+    await closed(second)
+
+
+async def test_publishing_is_not_redone_for_who_came_later(tmp_path: Path) -> None:
+    stores = Library(tmp_path)
+    stores.gate.set()
+    first = await begun(stores)
+    await first.answer(ADA, message("go"))
+    await until(lambda: first.host.is_idle and first.router.is_idle)
+    await first.spawn(Agent("late", functions=("all",)))
+    await stores.subscribe(AgentId("late"), "news")
+    second = Fleet(tmp_path, publisher, stores)  # the first one is taken for dead, and has saved no snapshot
+    await second.host.frame(ADA)
+    await until(lambda: second.host.is_idle and second.router.is_idle)
+    assert await heard(second) == [1] * 5, "what they had was recognised"
+    assert (await second.host.inspect(AgentId("late"))).statistics["chains"] == 0
     await closed(second)
 
 

@@ -307,13 +307,19 @@ def test_groups_are_asked_of_the_host_and_their_result_is_told() -> None:
     assert (subscribed.topic, subscribed.subscribed) == ("team/red", True)
     desk.returns("Subscribed to team/red.")
     desk.replies(call("publish", True, topic="team/red", message="go"))
-    (published,) = desk.of(fx.Publish)
-    sent = published.interrupt
-    assert (sent.id, sent.sender, sent.text, sent.session, sent.hops) == (published.call_id, "a", "go", "team/red", 3)
+    (asked,) = desk.of(fx.FindSubscribers)
+    assert asked.topic == "team/red"
     desk.feed(ev.Recovered(desk.tick(), 2))
-    again = desk.of(fx.Publish)[-1]
-    assert (again.call_id, again.interrupt.id) == (published.call_id, sent.id), "the same after a crash"
-    desk.returns("Published to 2 agents.")
+    assert desk.of(fx.FindSubscribers) == [asked, asked], "the same after a crash"
+    assert not desk.of(fx.Publish)
+    agents = (AgentId("a"), AgentId("b"), AgentId("c"))
+    found = ev.SubscribersFound(desk.tick(), asked.call_id, agents)
+    desk.feed(found)
+    desk.feed(found)
+    (published,) = desk.of(fx.Publish)
+    assert published.agents == ("b", "c"), "who publishes does not hear itself"
+    sent = published.interrupt
+    assert (sent.id, sent.sender, sent.text, sent.session, sent.hops) == (asked.call_id, "a", "go", "team/red", 3)
     assert "Published to 2 agents." in desk.of(fx.CallModel)[-1].request.messages[-1].text
     desk.replies(call("unsubscribe", False, topic="team/red"))
     assert not desk.of(fx.Subscribe)[-1].subscribed
@@ -326,7 +332,7 @@ def test_a_topic_has_a_name(topic: str) -> None:
     desk.replies(call("publish", False, topic=topic, message="go"))
     (failed,) = desk.notices("function_failed")
     assert "allowed: 1 to 100 letters, digits" in failed.text
-    assert not desk.of(fx.Publish)
+    assert not desk.of(fx.FindSubscribers)
 
 
 def test_publishing_goes_no_further_than_messages_do() -> None:
@@ -334,7 +340,7 @@ def test_publishing_goes_no_further_than_messages_do() -> None:
     desk.send(message(1, hops=desk.definition.chain.hops_max))
     desk.replies(call("publish", False, topic="x", message="go"))
     assert desk.notices("hop_limit")
-    assert not desk.of(fx.Publish)
+    assert not desk.of(fx.FindSubscribers)
 
 
 def test_late_results_of_groups_are_late_like_others() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any
 
 import structlog
@@ -17,7 +18,7 @@ from pagefault.runtime.host.records import Step
 from pagefault.runtime.host.routing import fan_out
 from pagefault.runtime.host.services import Router, Stores
 from pagefault.runtime.kernel import events as ev
-from pagefault.runtime.kernel.effects import Publish, Send, Subscribe
+from pagefault.runtime.kernel.effects import FindSubscribers, Publish, Send, Subscribe
 from pagefault.runtime.store.mail import TOPICS_MAX
 from pagefault.runtime.values import AgentId, CallId, DeadLetter, InterruptId
 
@@ -46,7 +47,7 @@ class Outgoing:
         self._feed = feed
         self._sends: dict[tuple[AgentId, InterruptId], asyncio.Task[Any]] = {}
         self._arrived: OrderedDict[tuple[AgentId, InterruptId], None] = OrderedDict()  # while their sender slept
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
 
     @property
     def is_idle(self) -> bool:
@@ -117,23 +118,24 @@ class Outgoing:
             ok, text = False, str(error)
         self._answer(frame, effect.call_id, ok, text)
 
-    def publish(self, frame: Frame, _seq: int, effect: Publish) -> None:
-        """Bring one message to all who hear a topic; the agent goes on once it is known how many these are."""
-        self._settle(frame, effect, effect.interrupt.id, lambda: self._spawn(self._published(frame, effect)))
-        if effect.interrupt.id not in frame.unsent:  # it was done while the agent was away
-            self._answer(frame, effect.call_id, ok=True, text=f"Published to {effect.topic}.")
+    def find_subscribers(self, frame: Frame, _seq: int, effect: FindSubscribers) -> None:
+        """Tell the agent who hears a topic."""
+        _ = self._spawn(self._found(frame, effect))
 
-    async def _published(self, frame: Frame, effect: Publish) -> None:
+    async def _found(self, frame: Frame, effect: FindSubscribers) -> None:
+        agents: list[AgentId] = []
+        problem = ""
         try:
-            receivers = await self._stores.subscribers(effect.topic)
+            agents = await self._stores.subscribers(effect.topic)
         except StoreError as error:
-            self._answer(frame, effect.call_id, ok=False, text=str(error))
-            return
-        receivers = [agent for agent in receivers if agent != frame.id]
-        agents = "1 agent" if len(receivers) == 1 else f"{len(receivers)} agents"
-        self._answer(frame, effect.call_id, ok=True, text=f"Published to {agents}.")
-        self._show(frame.id, effect.cause, "published", effect.topic, len(receivers))
-        await fan_out(lambda to: self._router.route(frame.id, to, effect.interrupt), receivers)
+            problem = str(error)
+        self._feed(frame, ev.SubscribersFound(self._clock.now_ms(), effect.call_id, tuple(agents), problem))
+
+    def publish(self, frame: Frame, _seq: int, effect: Publish) -> None:
+        """Bring one message to many agents."""
+        interrupt = effect.interrupt
+        work = partial(fan_out, lambda to: self._router.route(frame.id, to, interrupt), effect.agents)
+        self._settle(frame, effect, interrupt.id, lambda: self._spawn(work()))
 
     def _answer(self, frame: Frame, call_id: CallId, ok: bool, text: str) -> None:
         self._feed(frame, ev.FunctionReturned(self._clock.now_ms(), call_id, "ok" if ok else "failed", text))
@@ -156,7 +158,7 @@ class Outgoing:
 
     # --- tasks
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _spawn(self, work: Coroutine[Any, Any, object]) -> asyncio.Task[Any]:
         task = asyncio.get_running_loop().create_task(work, name="pagefault-outgoing")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -97,6 +97,7 @@ class Performer:
             fx.Reject: self._reject,
             fx.Send: outgoing.send,
             fx.Subscribe: outgoing.subscribe,
+            fx.FindSubscribers: outgoing.find_subscribers,
             fx.Publish: outgoing.publish,
             fx.Deliver: self._deliver,
             fx.SetTimer: lambda frame, _, effect: self._timers.add(frame.id, effect.at_ms),

@@ -91,9 +91,9 @@ class Step:
     """Something an agent did, as it happened.
 
     ``kind`` is the name of a notice (:data:`pagefault.runtime.kernel.effects.NOTICES`), ``message`` (the
-    agent said ``text``), ``ended`` (``text`` is the chain's outcome), ``published`` (``text`` is the topic,
-    ``value`` to how many), ``topic_limit`` (it may hear no more topics), ``dead_letter`` (``text`` says to whom
-    something could not be delivered, and why) or ``dead_letters_dropped`` (``value`` older ones went).
+    agent said ``text``), ``ended`` (``text`` is the chain's outcome), ``topic_limit`` (the agent may
+    hear no more topics), ``dead_letter`` (``text`` says to whom something could not be delivered, and why) or
+    ``dead_letters_dropped`` (``value`` older ones went).
     """
 
     agent: AgentId

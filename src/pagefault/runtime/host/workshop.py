@@ -16,7 +16,7 @@ from pagefault.runtime.functions.registry import AgentFunctions, Registry
 from pagefault.runtime.host.records import UNSENT, decode_definition, decode_event
 from pagefault.runtime.host.snapshots import decode_snapshot
 from pagefault.runtime.kernel.agent import AgentState
-from pagefault.runtime.kernel.effects import AnyEffect, ForgetPages, Publish, Send, StorePages, Subscribe
+from pagefault.runtime.kernel.effects import AnyEffect, ForgetPages, Publish, Send, StorePages
 from pagefault.runtime.kernel.functions import TokenCounter
 from pagefault.runtime.kernel.settings import AgentDefinition, ModelSettings
 from pagefault.runtime.models.protocols import Processor
@@ -40,7 +40,7 @@ class Revived:
     redo: list[tuple[int, AnyEffect]]
 
 
-REDONE = (StorePages, ForgetPages, Send, Publish, Subscribe)
+REDONE = (StorePages, ForgetPages, Send, Publish)
 """Effects that can be done twice without harm, and must be sure to have happened."""
 
 

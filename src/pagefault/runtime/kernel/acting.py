@@ -35,7 +35,7 @@ from pagefault.runtime.kernel.functions import (
     SubscribeTo,
 )
 from pagefault.runtime.kernel.intake import format_hits, take_insert, take_loaded, take_result
-from pagefault.runtime.kernel.others import check_exported, check_hops, group_effect, message_to_other, park
+from pagefault.runtime.kernel.others import check_exported, check_hops, group_effect, message_to_other, park, publish
 from pagefault.runtime.kernel.pager import evict
 from pagefault.runtime.kernel.state import AgentData, Chain, Outstanding, Phase, Timer
 from pagefault.runtime.kernel.view import AgentView
@@ -142,6 +142,18 @@ def ask_again(data: AgentData, call: FunctionCall, spec: FunctionSpec) -> None:
     outcome = spec.system_call(AgentView(data), arguments)
     assert isinstance(outcome, SubscribeTo | PublishTo), f"{call.name} asks nothing of the host"
     data.emit(group_effect(data, outcome))
+
+
+def take_subscribers(data: AgentData, outstanding: Outstanding, agents: tuple[AgentId, ...]) -> None:
+    """It is known who hears the topic of the call that publishes."""
+    call = outstanding.call
+    assert call is not None, "nobody publishes"
+    spec = data.functions.get(call.name)
+    assert spec is not None, f"{call.name} was run but is not in the table"
+    assert spec.system_call is not None, f"{call.name} is no system call"
+    outcome = spec.system_call(AgentView(data), data.functions.check(call.name, call.arguments)[0])
+    assert isinstance(outcome, PublishTo), f"{call.name} does not publish"
+    take_outcome(data, call, True, publish(data, outcome, outstanding.call_id, agents))
 
 
 def run_effect(data: AgentData, call: FunctionCall, spec: FunctionSpec, arguments: Mapping[str, Any]) -> RunFunction:

@@ -172,14 +172,22 @@ class Subscribe:
 
 
 @dataclass(frozen=True, slots=True)
-class Publish:
-    """Deliver an interrupt to whoever hears a topic, but for this agent; answer ``FunctionReturned`` when it is known
-    to how many it goes.  All of them get the same interrupt under the same id, so doing it again is harmless."""
+class FindSubscribers:
+    """Look up who hears a topic; answer ``SubscribersFound``."""
 
-    gated: ClassVar[bool] = True
+    gated: ClassVar[bool] = False
     cause: InterruptId
     call_id: CallId
     topic: str
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """Deliver an interrupt to each of these agents.  All get it under the same id, so doing it again is harmless."""
+
+    gated: ClassVar[bool] = True
+    cause: InterruptId
+    agents: tuple[AgentId, ...]
     interrupt: Interrupt
 
 
@@ -261,6 +269,7 @@ AnyEffect = (
     | Reject
     | Send
     | Subscribe
+    | FindSubscribers
     | Publish
     | Deliver
     | SetTimer
@@ -288,6 +297,7 @@ NOTICES: dict[str, str] = {
     "cut": "a page was too large and was cut into parts; page_ids: the parts",
     "mailbox_full": "an interrupt was refused; text: which bound",
     "parked": "a chain waits for another agent; text: which",
+    "published": "a message goes to all who hear a topic; text: which; value: to how many",
     "called": "another agent runs an exported function; text: which",
     "cancel_refused": "an agent would have cancelled what it did not send; text: the target",
     "ticks_missed": "a periodic timer ticks after ticks that nobody saw; text: its id; value: how many",

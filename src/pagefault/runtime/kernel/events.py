@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pagefault.runtime.values import CallId, Interrupt, ModelReply, Page, PageId, SearchResult, Usage
+from pagefault.runtime.values import AgentId, CallId, Interrupt, ModelReply, Page, PageId, SearchResult, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +103,16 @@ class PageRated:
 
 
 @dataclass(frozen=True, slots=True)
+class SubscribersFound:
+    """Who hears a topic; ``problem`` (when not empty) says why nobody knows."""
+
+    at_ms: int
+    call_id: CallId
+    agents: tuple[AgentId, ...] = ()
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Cancelled:
     """The host stopped a call that it was asked to stop; no reply will come."""
 
@@ -138,6 +148,7 @@ Event = (
     | SummaryReady
     | SummaryFailed
     | PageRated
+    | SubscribersFound
     | Cancelled
     | ClockAdvanced
     | Recovered
@@ -152,6 +163,7 @@ EVENT_TYPES: tuple[type[Event], ...] = (
     SummaryReady,
     SummaryFailed,
     PageRated,
+    SubscribersFound,
     Cancelled,
     ClockAdvanced,
     Recovered,

@@ -8,7 +8,14 @@ from __future__ import annotations
 from typing import Any
 
 from pagefault.runtime.errors import InvalidTransition
-from pagefault.runtime.kernel.acting import ask_again, fail_call, take_hits, take_outcome, take_pages
+from pagefault.runtime.kernel.acting import (
+    ask_again,
+    fail_call,
+    take_hits,
+    take_outcome,
+    take_pages,
+    take_subscribers,
+)
 from pagefault.runtime.kernel.context import CORRECTION_CEILING
 from pagefault.runtime.kernel.effects import SearchArchive, SetTimer
 from pagefault.runtime.kernel.events import (
@@ -22,6 +29,7 @@ from pagefault.runtime.kernel.events import (
     PagesLoaded,
     Recovered,
     SearchReturned,
+    SubscribersFound,
     SummaryFailed,
     SummaryReady,
 )
@@ -114,6 +122,21 @@ def on_function_returned(data: AgentData, event: FunctionReturned) -> None:
         text = event.text if event.status != "unknown" else OUTCOME_UNKNOWN
         take_outcome(data, _call(outstanding), event.status == "ok", text)
         run(data)
+
+
+def on_subscribers_found(data: AgentData, event: SubscribersFound) -> None:
+    """It is known whom a message that is published goes to."""
+    outstanding = _expected(data, event, "function")
+    if outstanding is None:
+        return
+    if event.problem:
+        take_outcome(data, _call(outstanding), False, event.problem)
+    else:
+        try:
+            take_subscribers(data, outstanding, event.agents)
+        except CallProblem as error:  # the function changed while the agent was away
+            fail_call(data, _call(outstanding), str(error))
+    run(data)
 
 
 def on_search_returned(data: AgentData, event: SearchReturned) -> None:

@@ -9,7 +9,7 @@ which then counts as handled when it comes.
 
 from __future__ import annotations
 
-from pagefault.runtime.kernel.effects import Publish, Send, SetTimer, Subscribe
+from pagefault.runtime.kernel.effects import FindSubscribers, Publish, Send, SetTimer, Subscribe
 from pagefault.runtime.kernel.functions import (
     CallAgent,
     CallProblem,
@@ -23,6 +23,7 @@ from pagefault.runtime.kernel.functions import (
 from pagefault.runtime.kernel.state import AgentData, Chain
 from pagefault.runtime.values import (
     AgentId,
+    CallId,
     FunctionCall,
     Interrupt,
     InterruptId,
@@ -74,14 +75,26 @@ def message_to_other(
     )
 
 
-def group_effect(data: AgentData, outcome: SubscribeTo | PublishTo) -> Subscribe | Publish:
-    """What the host is to do for a group of agents (asked again after a recovery, under the same ids)."""
+def group_effect(data: AgentData, outcome: SubscribeTo | PublishTo) -> Subscribe | FindSubscribers:
+    """What the host is asked about a group of agents (asked again after a recovery, under the same id)."""
     outstanding = data.outstanding
     assert outstanding is not None, "nothing waits for what becomes of it"
     if isinstance(outcome, SubscribeTo):
         return Subscribe(data.cause, outstanding.call_id, outcome.topic, outcome.subscribed)
-    message = message_to_other(data, outstanding.call_id, outcome.text, session=outcome.topic)
-    return Publish(data.cause, outstanding.call_id, outcome.topic, message)
+    return FindSubscribers(data.cause, outstanding.call_id, outcome.topic)
+
+
+def publish(data: AgentData, outcome: PublishTo, call_id: CallId, agents: tuple[AgentId, ...]) -> str:
+    """Send to all who hear a topic but for this agent; what to tell the model.
+
+    Who they are is in the journal by now, so that doing it again after a crash reaches the same ones.
+    """
+    others = tuple(agent for agent in agents if agent != data.definition.id)
+    if others:
+        message = message_to_other(data, call_id, outcome.text, session=outcome.topic)
+        data.emit(Publish(data.cause, others, message))
+    data.notice("published", value=len(others), text=outcome.topic)
+    return f"Published to {len(others)} agents." if len(others) != 1 else "Published to 1 agent."
 
 
 # --- calls that wait for them -----------------------------------------------------------------------

@@ -34,6 +34,7 @@ from pagefault.runtime.kernel.events import (
     PagesLoaded,
     Recovered,
     SearchReturned,
+    SubscribersFound,
     SummaryFailed,
     SummaryReady,
 )
@@ -47,6 +48,7 @@ _RESULTS: tuple[type[Event], ...] = (
     ModelFailed,
     FunctionReturned,
     SearchReturned,
+    SubscribersFound,
     PagesLoaded,
     SummaryReady,
     SummaryFailed,
@@ -75,6 +77,7 @@ TABLE: dict[Phase, Row] = {
         **_ALWAYS,
         FunctionReturned: handlers.on_function_returned,
         SearchReturned: handlers.on_search_returned,
+        SubscribersFound: handlers.on_subscribers_found,
         Cancelled: handlers.on_broken_off,
     },
     Phase.PAGING: {
