@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,8 +11,9 @@ from pathlib import Path
 from pagefault.runtime.functions.registry import Registry
 from pagefault.runtime.host.records import decode_definition, decode_event
 from pagefault.runtime.host.workshop import Workshop
+from pagefault.runtime.kernel.agent import AgentState
 from pagefault.runtime.kernel.effects import ChainEnded, StorePages
-from pagefault.runtime.kernel.events import InterruptArrived, Recovered
+from pagefault.runtime.kernel.events import Event, InterruptArrived, Recovered
 from pagefault.runtime.models.registry import make_processor
 from pagefault.runtime.models.tokens import BpeTokenCounter
 from pagefault.runtime.store.sqlite import SqliteJournal
@@ -59,33 +61,44 @@ def audit(folder: Path, acked: Mapping[str, str]) -> Audit:
     return result
 
 
-def _audit_one(result: Audit, workshop: Workshop, journal: SqliteJournal, agent: AgentId, expected: set[str]) -> None:
-    state = workshop.make(decode_definition(agent, journal.definition(agent)))
-    arrived: set[str] = set()
-    ended: Counter[str] = Counter()
-    pages: Counter[str] = Counter()
-    epoch = 0
-    for seq, data in journal.records(agent):
-        event = decode_event(agent, data)
-        result.records += 1
+@dataclass(slots=True)
+class Life:
+    """One agent's journal, lived again."""
+
+    state: AgentState
+    arrived: set[str] = field(default_factory=set)
+    ended: Counter[str] = field(default_factory=Counter)
+    pages: Counter[str] = field(default_factory=Counter)
+    epochs: list[int] = field(default_factory=list)
+    records: int = 0
+
+    def live(self, event: Event) -> None:
+        """Handle one event, and note what it brought about."""
+        self.records += 1
         if isinstance(event, InterruptArrived):
-            arrived.add(event.interrupt.id)
+            self.arrived.add(event.interrupt.id)
         if isinstance(event, Recovered):
-            if event.epoch <= epoch:
-                result.found("stale_commits", f"{agent}, record {seq}: epoch {event.epoch} after {epoch}")
-            epoch = event.epoch
-        for effect in state.handle(event):
+            self.epochs.append(event.epoch)
+        for effect in self.state.handle(event):
             if isinstance(effect, ChainEnded):
-                ended[effect.cause] += 1
+                self.ended[effect.cause] += 1
             elif isinstance(effect, StorePages):
-                pages.update(page.cause for page in effect.pages if page.kind is PageKind.MESSAGE)
-    for key in sorted(expected - arrived):
-        result.found("lost", f"{agent}/{key} never arrived")
-    for key in sorted(expected & arrived - ended.keys()):
-        result.found("lost", f"{agent}/{key} was never handled")
-    for key, count in (ended | pages).items():
+                self.pages.update(page.cause for page in effect.pages if page.kind is PageKind.MESSAGE)
+
+
+def _audit_one(result: Audit, workshop: Workshop, journal: SqliteJournal, agent: AgentId, expected: set[str]) -> None:
+    life = Life(workshop.make(decode_definition(agent, journal.definition(agent))))
+    for _, data in journal.records(agent):
+        life.live(decode_event(agent, data))
+    result.records += life.records
+    for older, newer in itertools.pairwise(life.epochs):
+        if newer <= older:
+            result.found("stale_commits", f"{agent}: epoch {newer} after {older}")
+    for key in sorted(expected):
+        if key not in life.arrived or not life.ended[key]:
+            result.found("lost", f"{agent}/{key} {'was never handled' if key in life.arrived else 'never arrived'}")
+    for key, count in (life.ended | life.pages).items():
         if count > 1:
-            result.found("duplicated", f"{agent}/{key}: {ended[key]} chains, {pages[key]} pages")
-    recovered = workshop.revive(journal.activate(agent)).state
-    if recovered.digest() != state.digest():
+            result.found("duplicated", f"{agent}/{key}: {life.ended[key]} chains, {life.pages[key]} pages")
+    if workshop.revive(journal.activate(agent)).state.digest() != life.state.digest():
         result.found("replay_divergences", agent)

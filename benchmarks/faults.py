@@ -183,7 +183,7 @@ def main() -> None:
         (
             "divergences",
             f"{results['replay_divergences']:,}",
-            "snapshot and tail against the whole journal (must be 0)",
+            "snapshot and tail against all records (must be 0)",
         ),
         ("recovery p50, p99", f"{results['recovery_s_p50']} and {results['recovery_s_p99']} s", f"aim: {AIM_S:.0f} s"),
     ]
