@@ -148,8 +148,13 @@ def this_job() -> str:
 
 
 def job_is_over(job: str) -> bool:
-    """Whether a driver has left or died.  Blocks for a moment."""
-    return all(entry["IsDead"] for entry in cast("Any", state.jobs)() if entry["JobID"] == job)
+    """Whether a driver has left or died; ``False`` as well when that cannot be known now.  Blocks for a moment."""
+    try:
+        jobs = cast("Any", state.jobs)()
+    except (RayError, RuntimeError, OSError):
+        return False
+    # Ray forgets the oldest jobs that have ended, so one that is missing has; but an empty list says nothing.
+    return bool(jobs) and all(entry["IsDead"] for entry in jobs if entry["JobID"] == job)
 
 
 def start_actor(

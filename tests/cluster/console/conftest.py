@@ -82,7 +82,7 @@ class Living:
         return asyncio.run(self.driver(request, **arguments))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def living(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Living]:
     place = tmp_path_factory.mktemp("living")
     with Driver(place, errors=place / "errors") as driver:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from pagefault.cluster import _ray
 from pagefault.cluster.console.plan import FleetTable
 from pagefault.cluster.console.run import open_fleet
 from pagefault.runtime.testing.fake_openai import Answer, Call, FakeOpenAI
@@ -50,3 +51,16 @@ def test_dialogues_with_the_only_model_of_a_server(pagefault: Pagefault, tmp_pat
 def test_fleets_are_what_the_table_says() -> None:
     assert type(open_fleet(FleetTable(kind="local"))).__name__ == "Local"
     assert type(open_fleet(FleetTable(placement="dedicated", hosts=2))).__name__ == "Cluster"
+
+
+def test_a_fleet_that_is_kept_runs_on_after_the_run(
+    pagefault: Pagefault, village: Callable[[str, str], str], tmp_path: Path, ray_session: None
+) -> None:
+    address = _ray.gcs_address()
+    file = village('kind = "local"', 'kind = "cluster"\nkeep = true\nembedder = "hash"')
+    ended = pagefault("run", file, "--agents", "6", "--name", "stays", "--address", address, "--folder", "kept")
+    assert ended.code == 0, ended.errors
+    assert "the fleet stays runs on" in ended.errors
+    assert json.loads(pagefault("ps", "kept", "--json").out)["total"] == 6
+    assert pagefault("stop", "--folder", "kept").code == 0
+    assert json.loads(pagefault("ps", "kept", "--json").out)["phases"] == {"asleep": 6}

@@ -97,8 +97,12 @@ async def run_world(world: World, template: Mapping[str, Any], options: Options)
             with RunProgress(options.console) as progress:
                 refs = await fleet.spawn_many(agents)
                 stop.has_begun = True
-                report = await world.run(fleet, refs, progress)
-                return with_tiers(report, await fleet.tier_statistics())
+                report = with_tiers(await world.run(fleet, refs, progress), await fleet.tier_statistics())
+            if options.fleet.keep and isinstance(fleet, Cluster):
+                say(
+                    options.console, f"the fleet {fleet.name} runs on; `pagefault stop --folder {fleet.folder}` ends it"
+                )
+            return report
     except asyncio.CancelledError:
         if not stop.signal:
             raise
