@@ -13,7 +13,7 @@ from pagefault.cluster import _ray
 from pagefault.cluster.api import Cluster
 from pagefault.cluster.router import ClusterRouter
 from pagefault.cluster.settings import FleetSettings
-from pagefault.runtime.errors import AgentFailed, Overloaded, UnknownAgent, UsageError
+from pagefault.runtime.errors import AgentFailed, Overloaded, StoreUnavailable, UnknownAgent, UsageError
 from pagefault.runtime.host.clock import SystemClock
 from pagefault.runtime.host.config import Agent
 from pagefault.runtime.host.fleet import Fleet
@@ -115,6 +115,34 @@ async def test_agents_of_a_lost_host_are_woken_and_a_fleet_stops_though_a_host_d
             "bob was placed anew though nobody spoke to him: he has a timer; carol has none"
         )
         os.kill(await fleet.host_pid("ada"), signal.SIGKILL)
+
+
+async def test_a_router_holds_no_more_for_others_than_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody answers: what was sent waits, what is too much is refused at once."""
+    asked = asyncio.Event()
+
+    async def silent(*_: object) -> object:
+        asked.set()
+        return await asyncio.get_running_loop().create_future()
+
+    router = ClusterRouter(FleetSettings("nowhere", "", 1, 1, "sync", "hash"), SystemClock())
+    monkeypatch.setattr(router, "actor", lambda _: None)
+    monkeypatch.setattr(_ray, "call", silent)
+    monkeypatch.setattr("pagefault.cluster.router.WAITING_MAX", 3)
+    message = Interrupt(InterruptId("m"), InterruptKind.MESSAGE, Priority.USER, "user", "x")
+    waiting = [asyncio.create_task(router.deliver(AgentId("ada"), message)) for _ in range(3)]
+    await asked.wait()
+    with pytest.raises(Overloaded, match="3 interrupts wait") as caught:
+        await router.deliver(AgentId("bob"), message)
+    assert caught.value.retry_after_ms > 0
+    waiting[0].cancel()
+    await asyncio.wait([waiting[0]])
+    waiting.append(asyncio.create_task(router.deliver(AgentId("bob"), message)))
+    await asyncio.sleep(0)
+    assert not waiting[-1].done(), "who gave up left room"
+    await router.close()
+    ended = await asyncio.gather(*waiting, return_exceptions=True)
+    assert all(isinstance(each, asyncio.CancelledError | StoreUnavailable) for each in ended)
 
 
 async def test_what_waits_for_a_place_is_told_when_there_is_no_scheduler(ray_session: None) -> None:

@@ -224,7 +224,9 @@ async def drained(machine: Machine, folder: Path) -> dict[str, Any]:
         answers = await asyncio.gather(*(fleet.ask(f"agent-{place}", "again") for place in range(20)))
         answers += [await alone.ask("again"), await near.ask("again")]
         report["answers"] = sorted(set(answers))
+        await kill_scheduler(fleet)
         rows = {row["id"]: row for row in await scheduler(fleet, "nodes")}
+        report["remembered"] = rows[nodes[zone]]["drained"]
         report["elsewhere"] = rows[nodes[zone]]["hosts"] == [] and rows[nodes[other]]["agents"] >= 20
     return report
 

@@ -55,6 +55,7 @@ def test_a_node_is_drained_though_an_agent_there_is_busy(report: dict[str, Any])
     assert found["drain_seconds"] < 60
     assert found["busy"] == "heard hello", "whoever waited for the busy agent has its answer"
     assert found["answers"] == ["heard again"]
+    assert found["remembered"], "a scheduler that comes back knows which nodes are drained"
     assert found["elsewhere"], "whoever was there lives on the other node now"
 
 

@@ -28,6 +28,7 @@ from ray.exceptions import (
     RayTaskError,
     WorkerCrashedError,
 )
+from ray.experimental import internal_kv
 from ray.util import list_named_actors
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -38,6 +39,7 @@ from pagefault.runtime.functions.definition import CallContext, FunctionDefiniti
 from pagefault.runtime.functions.executor import run_function
 
 Handle: TypeAlias = ActorHandle[Any]
+KV_NAMESPACE = "pagefault"
 OBJECT_STORE_BYTES = 100 * 2**20
 """Messages travel inside calls, so the shared object store of a local cluster can be small."""
 
@@ -356,6 +358,25 @@ def nodes() -> list[NodeState]:
         for entry in cast("Any", ray.nodes)()
         if entry["Alive"]
     ]
+
+
+def remember(namespace: str, key: str) -> None:
+    """Keep a word as long as the Ray cluster lives: see :func:`remembered`.  Blocks for a moment."""
+    put: Any = internal_kv._internal_kv_put  # noqa: SLF001 - Ray gives its own store of keys no public name
+    put(f"{namespace}/{key}", b"", namespace=KV_NAMESPACE)
+
+
+def remembered(namespace: str) -> list[str]:
+    """What was kept under a namespace, whoever kept it.  Blocks for a moment."""
+    prefix = f"{namespace}/".encode()
+    list_keys: Any = internal_kv._internal_kv_list  # noqa: SLF001 - as above
+    return [key.removeprefix(prefix).decode() for key in list_keys(prefix, namespace=KV_NAMESPACE)]
+
+
+def forget_remembered(namespace: str) -> None:
+    """Nothing is kept under a namespace any more.  Blocks for a moment."""
+    delete: Any = internal_kv._internal_kv_del  # noqa: SLF001 - as above
+    delete(f"{namespace}/", del_by_prefix=True, namespace=KV_NAMESPACE)
 
 
 def named_actors() -> list[tuple[str, str]]:

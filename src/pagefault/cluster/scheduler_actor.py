@@ -25,7 +25,7 @@ from pagefault.cluster.scheduler.placement import HOST_FULL, HostEntry, Wish
 from pagefault.cluster.settings import Code, FleetSettings
 from pagefault.cluster.wire import pack, unpack
 from pagefault.cluster.workshops import trying_workshop
-from pagefault.runtime.errors import StoreError
+from pagefault.runtime.errors import StoreError, StoreUnavailable
 from pagefault.runtime.host.clock import SystemClock
 from pagefault.runtime.host.records import decode_definition
 from pagefault.runtime.host.waking import HORIZON_MS
@@ -65,6 +65,7 @@ class SchedulerActor:
     async def _open(self) -> None:
         """Find out what there is, and look after it from then on."""
         self._pool.see_nodes()
+        self._directory.drained.update(_ray.remembered(self._settings.namespace))
         await self._pool.find()
         while True:
             try:
@@ -131,6 +132,8 @@ class SchedulerActor:
         a host that the cluster has no room for must not keep the others from being found.
         """
         await self._opened.wait()
+        if self._is_stopping:
+            raise StoreUnavailable("this fleet is stopping")
         return [self._locate(AgentId(agent)) for agent in agents]
 
     def _locate(self, agent: AgentId) -> str:
@@ -183,6 +186,8 @@ class SchedulerActor:
     async def drain(self, name: str, grace_s: float = GRACE_S) -> dict[str, int]:
         """See :meth:`pagefault.cluster.moves.Moves.drain`."""
         await self._opened.wait()
+        if name in self._directory.nodes:  # a scheduler that comes back must not put hosts there again
+            _ray.remember(self._settings.namespace, name)
         return await self._moves.drain(name, grace_s)
 
     # --- hosts that die
@@ -290,3 +295,4 @@ class SchedulerActor:
         for task in list(self._tasks):
             task.cancel()
         await self._pool.stop_all()
+        _ray.forget_remembered(self._settings.namespace)  # a fleet that begins anew under this name may go anywhere
