@@ -25,7 +25,7 @@ from pagefault.cluster.scheduler.placement import HOST_FULL, HostEntry, Wish
 from pagefault.cluster.settings import Code, FleetSettings
 from pagefault.cluster.wire import pack, unpack
 from pagefault.cluster.workshops import trying_workshop
-from pagefault.runtime.errors import StoreError, StoreUnavailable
+from pagefault.runtime.errors import InternalError, StoreCorrupt, StoreError, StoreUnavailable
 from pagefault.runtime.host.clock import SystemClock
 from pagefault.runtime.host.records import decode_definition
 from pagefault.runtime.host.waking import HORIZON_MS
@@ -58,30 +58,50 @@ class SchedulerActor:
         self._moves = Moves(self._directory, self._pool, self.lost, self._expect)
         self._expecting: Counter[str] = Counter()
         self._opened = asyncio.Event()
+        self._failure: Exception | None = None
         self._spawn(self._open())
         # Not among the tasks, which stopping cancels.
         self._following = asyncio.get_running_loop().create_task(end_with_owner(settings, self.stop))
 
     async def _open(self) -> None:
         """Find out what there is, and look after it from then on."""
-        self._pool.see_nodes()
-        self._directory.drained.update(_ray.remembered(self._settings.namespace))
-        await self._pool.find()
-        while True:
-            try:
-                wishes = await self._stores.placements()
-                break
-            except StoreError:  # the stores start at the same time, or come back too
-                await self._clock.sleep_until(self._clock.now_ms() + RETRY_MS)
-        for agent, data in wishes:
-            self._directory.wish(agent, Wish.decode(data))
-        self._opened.set()
+        try:
+            self._pool.see_nodes()
+            self._directory.drained.update(_ray.remembered(self._settings.namespace))
+            await self._pool.find()
+            for agent, data in await self._wishes():
+                try:
+                    self._directory.wish(agent, Wish.decode(data))
+                except StoreCorrupt as error:  # it lives wherever there is room
+                    log.error("wish_damaged", agent=agent, problem=str(error))
+        except Exception as error:  # noqa: BLE001 - whatever it was, whoever asks must hear of it and not wait for ever
+            log.error("scheduler_not_opened", problem=f"{type(error).__name__}: {error}")
+            self._failure = error
+            return
+        finally:
+            self._opened.set()
         self._spawn(self._look())
         self._spawn(self._look_for_due())
 
+    async def _wishes(self) -> list[tuple[AgentId, bytes]]:
+        while True:
+            try:
+                return await self._stores.placements()
+            except StoreUnavailable:  # the stores start at the same time, or come back too
+                await self._clock.sleep_until(self._clock.now_ms() + RETRY_MS)
+            except StoreCorrupt as error:
+                log.error("wishes_damaged", problem=str(error))
+                return []
+
+    async def _ready(self) -> None:
+        """Return when the scheduler knows what there is."""
+        await self._opened.wait()
+        if self._failure is not None:
+            raise InternalError(f"the scheduler could not find out what there is: {self._failure}")
+
     async def watch(self) -> None:
         """Return when the scheduler knows what there is: it looks after that by itself."""
-        await self._opened.wait()
+        await self._ready()
 
     # --- what drivers and hosts ask
 
@@ -90,7 +110,7 @@ class SchedulerActor:
 
         Raises ``StoreUnavailable`` and ``UnknownAgent``.  An agent that has a place already keeps it until it moves.
         """
-        await self._opened.wait()
+        await self._ready()
         wish = Wish.decode(wished)
         data = None if wish.is_plain else wished
         await self._stores.set_placements([(AgentId(agent), data) for agent in agents])
@@ -131,7 +151,7 @@ class SchedulerActor:
         Those that are not there yet are begun and not waited for (whoever wants a host waits for that one):
         a host that the cluster has no room for must not keep the others from being found.
         """
-        await self._opened.wait()
+        await self._ready()
         if self._is_stopping:
             raise StoreUnavailable("this fleet is stopping")
         return [self._locate(AgentId(agent)) for agent in agents]
@@ -146,13 +166,13 @@ class SchedulerActor:
 
     async def hosts(self) -> dict[str, list[str]]:
         """All hosts with the agents placed there."""
-        await self._opened.wait()
+        await self._ready()
         return {name: sorted(entry.agents) for name, entry in self._directory.hosts.items()}
 
     async def nodes(self) -> list[dict[str, Any]]:
         """The nodes of the cluster: ``id``, ``address``, ``labels``, ``hosts`` (names), ``agents`` (how many are
         placed there), ``drained``."""
-        await self._opened.wait()
+        await self._ready()
         rows: list[dict[str, Any]] = []
         for node in self._directory.nodes.values():
             hosts: list[HostEntry] = [host for host in self._directory.hosts.values() if host.node == node.id]
@@ -170,7 +190,7 @@ class SchedulerActor:
 
     async def is_idle(self) -> bool:
         """Whether no host has anything under way; those that have not started hold nothing."""
-        await self._opened.wait()
+        await self._ready()
         started = self._pool.started
         if self._moves.under_way or any(self._expecting[name] for name in started):
             return False
@@ -180,12 +200,12 @@ class SchedulerActor:
 
     async def move(self, agents: list[str], to: str = "", grace_s: float = GRACE_S) -> int:
         """See :meth:`pagefault.cluster.moves.Moves.move`."""
-        await self._opened.wait()
+        await self._ready()
         return await self._moves.move([AgentId(agent) for agent in agents], to, grace_s)
 
     async def drain(self, name: str, grace_s: float = GRACE_S) -> dict[str, int]:
         """See :meth:`pagefault.cluster.moves.Moves.drain`."""
-        await self._opened.wait()
+        await self._ready()
         if name in self._directory.nodes:  # a scheduler that comes back must not put hosts there again
             _ray.remember(self._settings.namespace, name)
         return await self._moves.drain(name, grace_s)
@@ -195,7 +215,7 @@ class SchedulerActor:
     async def lost(self, host: str) -> bool:
         """Somebody could not reach a host.  If it is gone, its agents are placed anew, those with work at once,
         and the answer is ``True``."""
-        await self._opened.wait()
+        await self._ready()
         if host not in self._directory.hosts:
             return True  # somebody else has said so before
         if not await self._pool.is_gone(host):
@@ -227,10 +247,14 @@ class SchedulerActor:
     async def _look(self) -> None:
         """Nodes that join or leave, hosts that die though nobody speaks to them, hosts that became uneven."""
         while True:
-            for name in await asyncio.to_thread(self._pool.see_nodes):
-                self._replace(name)
-            await asyncio.gather(*(self._check(name) for name in self._pool.started))
-            more = await self._moves.rebalance()
+            more = False
+            try:
+                for name in await asyncio.to_thread(self._pool.see_nodes):
+                    self._replace(name)
+                await asyncio.gather(*(self._check(name) for name in self._pool.started))
+                more = await self._moves.rebalance()
+            except Exception as error:  # noqa: BLE001 - whatever Ray could not do now, the next look may go well
+                log.error("look_failed", problem=f"{type(error).__name__}: {error}")
             if not more:
                 await self._clock.sleep_until(self._clock.now_ms() + LOOK_MS)
 
@@ -266,7 +290,11 @@ class SchedulerActor:
         a host that cannot start."""
         groups: dict[str, list[tuple[str, int]]] = defaultdict(list)
         for agent, wake_ms in due:
-            name = self._locate(agent)
+            try:
+                name = self._locate(agent)
+            except Exception as error:  # noqa: BLE001 - a host that Ray cannot start now must not keep the others asleep
+                log.error("no_place", agent=agent, problem=f"{type(error).__name__}: {error}")
+                continue
             if name:
                 groups[name].append((agent, wake_ms))
         for name, group in groups.items():
