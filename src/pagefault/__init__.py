@@ -18,18 +18,22 @@ if TYPE_CHECKING:
     from pagefault.runtime.functions.decorator import function
     from pagefault.runtime.host.config import Agent
     from pagefault.runtime.host.fleet import AgentRef
+    from pagefault.runtime.host.history import Changes
     from pagefault.runtime.host.local import Local
     from pagefault.runtime.host.records import Inspection, Step
+    from pagefault.runtime.host.virtual import VirtualClock
     from pagefault.runtime.models.scripted import Reply, call, mind, nothing, say
     from pagefault.runtime.models.view import View
-    from pagefault.runtime.values import Interrupt, InterruptKind, ModelRequest, Priority
+    from pagefault.runtime.values import DeadLetter, Interrupt, InterruptKind, ModelRequest, Priority
 
 __all__ = [
     "Agent",
     "AgentFailed",
     "AgentRef",
+    "Changes",
     "Cluster",
     "ConfigError",
+    "DeadLetter",
     "Inspection",
     "Interrupt",
     "InterruptKind",
@@ -43,6 +47,7 @@ __all__ = [
     "Step",
     "StoreError",
     "View",
+    "VirtualClock",
     "call",
     "function",
     "mind",
@@ -63,11 +68,13 @@ _HOMES = {
     "pagefault.runtime.functions.decorator": ("function",),
     "pagefault.runtime.host.config": ("Agent",),
     "pagefault.runtime.host.fleet": ("AgentRef",),
+    "pagefault.runtime.host.history": ("Changes",),
     "pagefault.runtime.host.local": ("Local",),
     "pagefault.runtime.host.records": ("Inspection", "Step"),
+    "pagefault.runtime.host.virtual": ("VirtualClock",),
     "pagefault.runtime.models.scripted": ("Reply", "call", "mind", "nothing", "say"),
     "pagefault.runtime.models.view": ("View",),
-    "pagefault.runtime.values": ("Interrupt", "InterruptKind", "ModelRequest", "Priority"),
+    "pagefault.runtime.values": ("DeadLetter", "Interrupt", "InterruptKind", "ModelRequest", "Priority"),
 }
 
 

@@ -5,6 +5,7 @@ import sys
 
 CHECK = """
 import gc
+import pagefault.runtime.host.local  # what a host has in memory anyway
 from pagefault.runtime.host.collector import YOUNG_OBJECTS, tune_collector
 tune_collector()
 print(gc.get_threshold()[0] == YOUNG_OBJECTS, gc.get_freeze_count() > 10_000, gc.isenabled())
