@@ -38,7 +38,7 @@ def village(folder: Path, kind: str, *, agents: int = 30, latency_ms: int = 130)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["local", "cluster"])
-def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(start: Start, tmp_path: Path, kind: str) -> None:
+def test_ctrl_c_stops_cleanly_and_the_run_can_be_resumed(start: Start, tmp_path: Path, kind: str) -> None:
     command = village(tmp_path, kind)
     run = start(*command)
     run.until_it_is_half_way()
@@ -48,14 +48,28 @@ def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(start: Start, tmp_pat
     assert time.monotonic() - began_s < STOPS_WITHIN_S
     assert (code, out) == (130, "")
     assert "Traceback" not in errors
-    assert "every agent is saved in kept. Run the same command again to go on from there." in errors
-    report = start(*command).report()
+    assert "every agent is saved in kept. `pagefault resume kept` goes on from there." in errors
+    report = start("resume", "kept", "--json").report()
     assert report["accuracy"] == 1.0
     assert report["failed_chains"] == 0
 
 
 @pytest.mark.slow
-def test_a_killed_run_goes_on_with_the_same_command(start: Start, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["local", "cluster"])
+def test_a_killed_run_is_resumed_from_its_folder(start: Start, tmp_path: Path, kind: str) -> None:
+    command = village(tmp_path, kind)
+    run = start(*command)
+    run.until_it_is_half_way()
+    run.signal(signal.SIGKILL, group=True)
+    assert run.ended()[0] == -signal.SIGKILL
+    (tmp_path / "village.toml").unlink(missing_ok=True)  # what is needed was kept
+    report = start("resume", "kept", "--json").report()
+    assert report["accuracy"] == 1.0
+    assert report["failed_chains"] == 0
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_with_the_same_command_too(start: Start, tmp_path: Path) -> None:
     command = village(tmp_path, "local")
     run = start(*command)
     run.until_it_is_half_way()

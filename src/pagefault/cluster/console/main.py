@@ -8,6 +8,7 @@ import logging
 import os
 import platform
 import sys
+from collections.abc import Awaitable, Callable
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -26,6 +27,7 @@ from pagefault.cluster.console.past import fork, replay
 from pagefault.cluster.console.plan import FleetTable, Plan, make_world, read_plan
 from pagefault.cluster.console.ps import ps
 from pagefault.cluster.console.reach import find_modules_beside
+from pagefault.cluster.console.resume import RunRecord, keep_run, read_run
 from pagefault.cluster.console.run import Options, Stopped, run_world
 from pagefault.cluster.console.send import drain, send, stop
 from pagefault.cluster.console.show import say, show_report
@@ -104,18 +106,49 @@ def run(
     changes: dict[str, Any] = {"agents": agents, "seed": seed}
     plan = plan.model_copy(update={key: value for key, value in changes.items() if value is not None})
     _change_fleet(plan, {"placement": placement, "name": name, "address": address}, folder, local)
+    Agent(**{"name": "agent", **plan.agent})  # the file alone must be right, whatever is changed on the command line
+    template = {**plan.agent, **_smaller_context(context_tokens)}
+    if policy is not None:
+        template["policy"] = policy
+
+    async def with_model() -> dict[str, Any]:
+        return template | await chosen_model(template, model, base_url)
+
+    where = None if data is None else str(data.absolute())
+    record = RunRecord(plan=plan, base=str(file.parent.absolute()), data=where, template={})
+    _live(record, with_model, as_json)
+
+
+@app.command()
+def resume(
+    folder: Annotated[Path, typer.Argument(help="What `pagefault run` was given as --folder.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Results as one JSON object on standard output.")] = False,
+    log_level: Annotated[LogLevel, typer.Option(help="What is logged to standard error, and worse.")] = "error",
+) -> None:
+    """Go on with a run that was stopped, or killed at any moment."""
+    configure_logging(log_level)
+    record = read_run(folder)
+    record.plan.fleet.folder = str(folder)  # it may have been moved meanwhile
+
+    async def as_before() -> dict[str, Any]:
+        return record.template
+
+    _live(record, as_before, as_json)
+
+
+def _live(record: RunRecord, choose: Callable[[], Awaitable[dict[str, Any]]], as_json: bool) -> None:
+    """Run a world to its end.  ``choose`` gives the template that its agents are made from."""
+    plan, base = record.plan, Path(record.base)
     tiers = checked_tiers(plan.tier)
     budget = budget_plan(plan.endpoint, plan.budget)
-    Agent(**{"name": "agent", **plan.agent})  # the file alone must be right, whatever is changed on the command line
-    find_modules_beside(Path(), file.parent)
-    world = make_world(plan, file.parent, data)
+    find_modules_beside(Path(), base)
+    world = make_world(plan, base, None if record.data is None else Path(record.data))
     console = Console(stderr=True)
 
     async def live() -> Report:
-        template = {**plan.agent, **_smaller_context(context_tokens)}
-        if policy is not None:
-            template["policy"] = policy
-        template |= await chosen_model(template, model, base_url)
+        template = await choose()
+        if plan.fleet.folder is not None:
+            keep_run(Path(plan.fleet.folder), record.model_copy(update={"template": template}))
         return await run_world(world, template, Options(plan.fleet, console, tiers, budget))
 
     report = asyncio.run(live())

@@ -144,5 +144,5 @@ class _Stop:
         elif not self.has_begun:
             text = "stopped before anything had begun."
         else:
-            text = f"stopped; every agent is saved in {folder}. Run the same command again to go on from there."
+            text = f"stopped; every agent is saved in {folder}. `pagefault resume {folder}` goes on from there."
         say(self._options.console, text)
