@@ -6,8 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
 CHECKED := src tests benchmarks examples
-# fit_foresight fits weights, it measures nothing.
-BENCHMARKS ?= $(filter-out fit_foresight,$(patsubst benchmarks/%.py,%,$(wildcard benchmarks/[a-z]*.py)))
+# fit_foresight fits weights, it measures nothing; autogen_side is what interrupts runs in an environment of its own.
+BENCHMARKS ?= $(filter-out fit_foresight autogen_side,$(patsubst benchmarks/%.py,%,$(wildcard benchmarks/[a-z]*.py)))
 BENCHMARK_FLAGS ?= --quick
 
 .DEFAULT_GOAL := help
@@ -42,7 +42,7 @@ soak: install
 # passed over, and said.  One that fails does not keep the others from running, but make says so at the end.
 NEEDS_FILE := recall
 NEEDS_FOLDER := policies
-bench: $(VENV)/.installed-bench
+bench: $(VENV)/.installed-bench $(VENV)-autogen/.installed
 	@failed=""; for name in $(BENCHMARKS); do \
 	  data=""; case " $(NEEDS_FILE) $(NEEDS_FOLDER) " in *" $$name "*) \
 	    if test -z "$(DATA)"; then echo "== $$name: passed over, it needs data: make bench DATA=FILE"; continue; fi; \
@@ -70,6 +70,13 @@ $(VENV)/.installed-bench: $(VENV)/.installed requirements-bench.lock
 	@$(PIP) install --require-hashes -r requirements-bench.lock
 	@touch $@
 
+# AutoGen core and Ray pin different majors of protobuf.
+$(VENV)-autogen/.installed: requirements-autogen.lock
+	@rm -rf $(VENV)-autogen && $(PYTHON) -m venv $(VENV)-autogen
+	@$(VENV)-autogen/bin/python -m pip --disable-pip-version-check --no-input --quiet install --require-hashes \
+	  -r requirements-autogen.lock
+	@touch $@
+
 # pip-tools lives in a place of its own: it needs pip and setuptools, which a hashed lock cannot hold portably.
 LOCK_FLAGS := --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-trusted-host \
   --no-emit-find-links --no-emit-options
@@ -80,7 +87,9 @@ lock:
 	  --output-file requirements.lock pyproject.toml
 	CUSTOM_COMPILE_COMMAND="make lock" .venv-lock/bin/pip-compile $(LOCK_FLAGS) --extra bench \
 	  --constraint requirements.lock --output-file requirements-bench.lock pyproject.toml
+	echo 'autogen-core>=0.7,<0.8' | CUSTOM_COMPILE_COMMAND="make lock" .venv-lock/bin/pip-compile $(LOCK_FLAGS) \
+	  --output-file requirements-autogen.lock -
 
 clean:
-	rm -rf $(VENV) .venv-lock build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(VENV)-autogen .venv-lock build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find src tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -8,15 +8,20 @@ mailbox and not what a mind makes of it.
 Ray's: the same bodies to an actor that stores nothing, a call each; all at once (what ``ratio`` is taken with),
 and, for information, one after the other.
 
-AutoGen's runtime is left out: its package and Ray's cannot be installed together (they pin different majors of
-protobuf).
+AutoGen core's: the same bodies through its runtime, in one process, nothing stored; ``null`` without the environment
+of its own that it needs (``.venv-autogen``, which ``make bench`` makes, or the interpreter that
+``PAGEFAULT_AUTOGEN_PYTHON`` names): its package and Ray's pin different majors of protobuf.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
+import os
 import statistics
+import subprocess
 import time
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -78,6 +83,24 @@ async def one_by_one(sink: Any, count: int) -> float:
     return count / (time.perf_counter() - began)
 
 
+def autogen_python() -> Path | None:
+    """The interpreter of an environment that has AutoGen core, if there is one."""
+    named = os.environ.get("PAGEFAULT_AUTOGEN_PYTHON")
+    python = Path(named) if named else Path(__file__).parents[1] / ".venv-autogen" / "bin" / "python"
+    return python if python.exists() else None
+
+
+def autogen(rounds: int, count: int) -> float | None:
+    """AutoGen core's messages a second, from a process of its own; ``None`` without its environment."""
+    python = autogen_python()
+    if python is None:
+        return None
+    script = Path(__file__).with_name("autogen_side.py")
+    command = [str(python), str(script), "--rounds", str(rounds), "--count", str(count)]
+    ended = subprocess.run(command, check=True, capture_output=True, text=True, timeout=300)
+    return float(json.loads(ended.stdout)["per_s"])
+
+
 async def measure(options: Options) -> dict[str, Any]:
     """Both sides in turns, on one Ray."""
     rounds, count = (3, 5_000) if options.quick else (8, 20_000)
@@ -100,13 +123,14 @@ async def measure(options: Options) -> dict[str, Any]:
             latency += taken
             calls.append(await together(sink, count // 4))
             single.append(await one_by_one(sink, count // 20))
+        theirs = await asyncio.to_thread(autogen, rounds, count // 2)
     rate, call = statistics.median(acked), statistics.median(calls)
     cuts = statistics.quantiles(latency, n=100)
     return {
         "acked_per_s": round(rate, 1),
         "ray_call_per_s": round(call, 1),
         "ray_call_one_by_one_per_s": round(statistics.median(single), 1),
-        "autogen_per_s": None,
+        "autogen_per_s": theirs,
         "ratio": round(rate / call, 2),
         "ratio_one_by_one": round(rate / statistics.median(single), 2),
         "latency_ms_p50": round(cuts[49], 1),
@@ -122,6 +146,11 @@ def main() -> None:
         ("acknowledged", f"{results['acked_per_s']:,.0f} /s", "interrupts, each in the journal (sync)"),
         ("Ray calls", f"{results['ray_call_per_s']:,.0f} /s", "all at once, nothing stored"),
         ("Ray calls, one by one", f"{results['ray_call_one_by_one_per_s']:,.0f} /s", ""),
+        (
+            "AutoGen core",
+            "not installed" if results["autogen_per_s"] is None else f"{results['autogen_per_s']:,.0f} /s",
+            "messages in one process, nothing stored",
+        ),
         ("ratio", f"{results['ratio']:.1f}", "to Ray calls all at once (aim: 7)"),
         ("ratio, one by one", f"{results['ratio_one_by_one']:.1f}", ""),
         (
