@@ -29,7 +29,12 @@ from pagefault.runtime.kernel.events import InterruptArrived
 from pagefault.runtime.values import AgentId, Interrupt, InterruptId, InterruptKind, Priority
 
 MEMORY = 80 * 2**20
-HEALTH = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 500, "health_check_failure_threshold": 3}
+HEALTH = {
+    "health_check_initial_delay_ms": 0,
+    "health_check_period_ms": 500,
+    "health_check_timeout_ms": 1_000,  # ten seconds by default, which a node that stands still has three times
+    "health_check_failure_threshold": 3,
+}
 AGENTS = 40
 IN_FLIGHT = 400
 
