@@ -147,9 +147,12 @@ def _live(record: RunRecord, choose: Callable[[], Awaitable[dict[str, Any]]], as
 
     async def live() -> Report:
         template = await choose()
-        if plan.fleet.folder is not None:
-            keep_run(Path(plan.fleet.folder), record.model_copy(update={"template": template}))
-        return await run_world(world, template, Options(plan.fleet, console, tiers, budget))
+
+        def keep() -> None:
+            if plan.fleet.folder is not None:
+                keep_run(Path(plan.fleet.folder), record.model_copy(update={"template": template}))
+
+        return await run_world(world, template, Options(plan.fleet, console, tiers, budget, keep))
 
     report = asyncio.run(live())
     show_report(report, as_json)

@@ -1,6 +1,6 @@
 """A run that can go on: what was asked for is kept beside what came of it.
 
-``pagefault run --folder DIR`` writes ``DIR/run.json`` before it makes anything; ``pagefault resume DIR`` reads it, and
+``pagefault run --folder DIR`` writes ``DIR/run.json`` before it makes an agent; ``pagefault resume DIR`` reads it, and
 does the same again.  Agents take up their lives where their journals end, and what a world tells them a second time,
 under the same id, they know already: so a run that was killed at any moment ends as if nobody had killed it.
 """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -41,6 +41,8 @@ class Options:
     console: Console
     tiers: tuple[Tier, ...] = ()
     budget: Plan = NO_BUDGET
+    began: Callable[[], None] = lambda: None
+    """Called when the fleet is there and nothing has been made in it yet."""
 
 
 def open_fleet(
@@ -94,6 +96,7 @@ async def run_world(world: World, template: Mapping[str, Any], options: Options)
         await check_agent(agents[0], options.budget)
         async with open_fleet(options.fleet, options.tiers, options.budget) as fleet:
             stop.listen()  # Ray puts handlers of its own in place when it begins
+            options.began()
             with RunProgress(options.console) as progress:
                 refs = await fleet.spawn_many(agents)
                 stop.has_begun = True
