@@ -16,6 +16,7 @@ from pagefault.runtime.functions.executor import FunctionExecutor
 from pagefault.runtime.host.answers import Answers
 from pagefault.runtime.host.clock import Clock, SystemClock
 from pagefault.runtime.host.commit import Committer
+from pagefault.runtime.host.door import refused
 from pagefault.runtime.host.frame import Frame
 from pagefault.runtime.host.inspection import inspect
 from pagefault.runtime.host.listeners import Listeners
@@ -232,6 +233,8 @@ class Host:
         if frame.broken is not None:
             raise frame.broken
         self.residency.used(agent)
+        if receipt := refused(frame, interrupt, self._performer.perform):
+            return receipt
         future = self.listeners.receipt(agent, interrupt.id)
         self.feed(frame, ev.InterruptArrived(self.clock.now_ms(), interrupt))
         self.workshop.hurry(agent, interrupt.priority)

@@ -38,6 +38,21 @@ def on_interrupt(data: AgentData, event: InterruptArrived) -> None:
     run(data)
 
 
+def refusal(data: AgentData, interrupt: Interrupt) -> Reject | None:
+    """What an interrupt would get that is refused now for its size, or since the mailbox is full; changes nothing.
+
+    Hosts ask before they record it: a flood of what is refused must not fill journals.
+    """
+    if interrupt.id in data.remembered or data.is_under_way(interrupt.id):
+        return None
+    retry_after_ms = 0
+    reason = data.mailbox.size_problem(interrupt)
+    if not reason and interrupt.kind not in _STEERING and interrupt.kind is not InterruptKind.REPLY:
+        reason = data.mailbox.problem(interrupt)
+        retry_after_ms = data.definition.mailbox.retry_after_ms
+    return Reject(interrupt.id, reason, retry_after_ms) if reason else None
+
+
 def _accept(data: AgentData, interrupt: Interrupt) -> None:
     data.remember(interrupt.id)
     data.emit(Accept(interrupt.id))

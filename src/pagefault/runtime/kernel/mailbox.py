@@ -62,28 +62,43 @@ class Mailbox:
     def offer(self, interrupt: Interrupt) -> Offer:
         """Queue an interrupt if the bounds allow."""
         size = _size_bytes(interrupt)
-        if size > self.settings.interrupt_bytes_max:
-            return Offer(False, f"interrupt of {size} bytes; at most {self.settings.interrupt_bytes_max} are taken")
+        if problem := self.problem(interrupt):
+            return Offer(False, problem)
         key = (interrupt.sender, interrupt.coalesce, interrupt.priority)
         older = self._coalesced.get(key) if interrupt.coalesce else None
         if older is not None:
             priority, arrival = self._places[older]
             replaced = self._queues[priority][arrival]
-            grown = size - _size_bytes(replaced)
-            if self._bytes + grown > self.settings.bytes_max:
-                return Offer(False, f"{self._bytes} bytes wait; at most {self.settings.bytes_max} may")
             del self._places[older]
-            self._bytes += grown
+            self._bytes += size - _size_bytes(replaced)
             self._queues[priority][arrival] = interrupt  # keeps the place of the one it replaces
             self._places[interrupt.id] = (priority, arrival)
             self._coalesced[key] = interrupt.id
             return Offer(True, replaced=replaced)
-        if len(self._places) >= self.settings.interrupts_max:
-            return Offer(False, f"{len(self._places)} interrupts wait; at most {self.settings.interrupts_max} may")
-        if self._bytes + size > self.settings.bytes_max:
-            return Offer(False, f"{self._bytes} bytes wait; at most {self.settings.bytes_max} may")
         self._insert(interrupt, size)
         return Offer(True)
+
+    def problem(self, interrupt: Interrupt) -> str:
+        """Why an interrupt cannot be queued now; empty if it can.  Changes nothing."""
+        if size_problem := self.size_problem(interrupt):
+            return size_problem
+        grown = _size_bytes(interrupt)
+        older = self._coalesced.get((interrupt.sender, interrupt.coalesce, interrupt.priority))
+        if interrupt.coalesce and older is not None:
+            priority, arrival = self._places[older]
+            grown -= _size_bytes(self._queues[priority][arrival])
+        elif len(self._places) >= self.settings.interrupts_max:
+            return f"{len(self._places)} interrupts wait; at most {self.settings.interrupts_max} may"
+        if self._bytes + grown > self.settings.bytes_max:
+            return f"{self._bytes} bytes wait; at most {self.settings.bytes_max} may"
+        return ""
+
+    def size_problem(self, interrupt: Interrupt) -> str:
+        """Why an interrupt can never be taken; empty if it is small enough."""
+        size = _size_bytes(interrupt)
+        if size > self.settings.interrupt_bytes_max:
+            return f"interrupt of {size} bytes; at most {self.settings.interrupt_bytes_max} are taken"
+        return ""
 
     def _insert(self, interrupt: Interrupt, size: int) -> None:
         assert interrupt.id not in self._places, f"{interrupt.id} is queued already"
