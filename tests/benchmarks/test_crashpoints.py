@@ -51,3 +51,10 @@ def fail(_: Tell) -> None:
 def test_a_worker_that_fails_is_no_crash() -> None:
     with pytest.raises(RuntimeError, match="ZeroDivisionError"):
         in_child(fail)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(7200)
+def test_ten_thousand_cycles() -> None:
+    found = measure(seed=7, cycles=10_000)
+    assert (found["lost"], found["phantom"], found["never_reached"]) == (0, 0, []), found["examples"]

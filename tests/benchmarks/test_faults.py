@@ -6,7 +6,10 @@ import sqlite3
 import zlib
 from pathlib import Path
 
+import pytest
+
 from benchmarks._audit import audit
+from benchmarks.faults import AIM_S, measure
 from pagefault.runtime.host.config import Agent
 from pagefault.runtime.host.local import Local
 from pagefault.runtime.host.records import CODEC, decode_event
@@ -86,3 +89,14 @@ async def test_another_life_than_the_snapshot_says_is_seen(tmp_path: Path) -> No
 
 def crc(rowid: int, seq: int, data: bytes) -> int:
     return zlib.crc32(data, (rowid * 0x9E3779B1 + seq) & 0xFFFFFFFF)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(8 * 3600)
+def test_a_million_interrupts_and_five_hundred_kills() -> None:
+    found = measure(seed=7, interrupts=1_000_000, kills=500, pause_s=1.0)
+    assert found["interrupts_acked"] >= 1_000_000
+    assert found["kills"] >= 500
+    broken = {key: found[key] for key in ("lost", "duplicated", "stale_commits", "replay_divergences")}
+    assert set(broken.values()) == {0}, found["examples"]
+    assert found["recovery_s_p99"] <= AIM_S
