@@ -68,3 +68,14 @@ def test_an_agent_of_a_fleet_that_runs_is_not_disturbed(pagefault: Pagefault, li
     assert any("remember me" in page["text"] for page in found["inspection"]["pages"])
     assert pagefault("fork", "ada", "ada-again", *where).code == 0
     assert pagefault("send", "ada-again", "are you there", *where, "--wait").out == "heard are you there\n"
+
+
+def test_a_whole_run_is_lived_again(pagefault: Pagefault, tmp_path: Path) -> None:
+    asyncio.run(_make(tmp_path / "kept"))
+    found = json.loads(pagefault("replay", "--all", *ALONE, "--json").out)
+    assert (found["agents"], found["is_exact"], found["diverged"]) == (1, True, {})
+    shown = pagefault("replay", "--all", *ALONE)
+    assert shown.code == 0
+    assert "0 agents diverge" in shown.out
+    assert "allowed: the name of an agent, or --all" in pagefault("replay", *ALONE).error
+    assert "allowed: the name of an agent, or --all" in pagefault("replay", "ada", "--all", *ALONE).error

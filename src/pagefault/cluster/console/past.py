@@ -25,22 +25,26 @@ from pagefault.cluster.console.reach import (
     find_modules_beside,
     running_fleet,
 )
-from pagefault.cluster.console.show import say
+from pagefault.cluster.console.show import RunProgress, say
 from pagefault.runtime.errors import ConfigError
 from pagefault.runtime.host.history import Changes
 from pagefault.runtime.host.local import Local
 from pagefault.runtime.host.pasts import Recollection
+from pagefault.runtime.host.whole_run import EXAMPLES_MAX, RunReplay
 
 T = TypeVar("T")
 EmbedderOption = Annotated[str, typer.Option(help="What a fleet that does not run was made with.")]
 
 
 def replay(
-    agent: Annotated[str, typer.Argument(help="The agent's name.")],
+    agent: Annotated[str | None, typer.Argument(help="The agent's name.")] = None,
     to: Annotated[int | None, typer.Option(min=0, help="When it had taken so many steps; now by default.")] = None,
     record: Annotated[int | None, typer.Option(min=0, help="After this record of its journal instead.")] = None,
     verify: Annotated[
         bool, typer.Option("--verify", help="Live its whole past again, and compare with every snapshot kept.")
+    ] = False,
+    whole: Annotated[
+        bool, typer.Option("--all", help="Verify every agent, and that what they sent each other arrived.")
     ] = False,
     folder: FolderOption = None,
     name: NameOption = None,
@@ -48,7 +52,12 @@ def replay(
     embedder: EmbedderOption = "wordllama",
     as_json: JsonOption = False,
 ) -> None:
-    """Show an agent as it was at any step, without a model and without disturbing it."""
+    """Show an agent as it was at any step, or live a whole run again: without a model, disturbing nobody."""
+    if whole == (agent is not None):
+        raise ConfigError("AGENT", agent, "the name of an agent, or --all")
+    if agent is None:
+        _replay_all(folder, name, address, embedder, as_json)
+        return
     if verify:
         compared = asyncio.run(_with_fleet(folder, name, address, embedder, lambda fleet: fleet.verify(agent)))
         if as_json:
@@ -88,6 +97,28 @@ def fork(
         sys.stdout.write(json.dumps({"agent": made, "from": agent, "at": at}) + "\n")
     else:
         say(Console(stderr=True), f"made: {made}, who begins as {agent} was")
+
+
+def _replay_all(folder: Path | None, name: str | None, address: str | None, embedder: str, as_json: bool) -> None:
+    async def live(fleet: Cluster | Local) -> RunReplay:
+        with RunProgress(Console(stderr=True)) as progress:
+            progress.begin("living the run again", len(await fleet.agents()))
+            return await fleet.replay_run(advance=progress.advance)
+
+    found = asyncio.run(_with_fleet(folder, name, address, embedder, live))
+    if as_json:
+        sys.stdout.write(json.dumps({**asdict(found), "is_exact": found.is_exact}) + "\n")
+    else:
+        console = Console()
+        say(console, f"{found.agents:,} agents, {found.events:,} events, {found.snapshots:,} snapshots compared")
+        say(console, f"{found.messages:,} messages between agents, {len(found.undelivered):,} of them have not arrived")
+        for to, key in found.undelivered[:EXAMPLES_MAX]:
+            say(console, f"  not arrived: {key} to {to}")
+        say(console, f"{len(found.diverged):,} agents diverge")
+        for diverged, why in list(found.diverged.items())[:EXAMPLES_MAX]:
+            say(console, f"  {diverged}: {why}")
+    if not found.is_exact:
+        raise typer.Exit(1)
 
 
 async def _with_fleet(

@@ -7,7 +7,7 @@ the agent that is looked at, or takes it from the host that runs it.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pagefault.runtime.errors import InvalidTransition, ReplayDivergence, UsageError
@@ -19,6 +19,7 @@ from pagefault.runtime.host.services import Owner, PastStores
 from pagefault.runtime.host.snapshots import decode_snapshot, encode_snapshot
 from pagefault.runtime.host.workshop import Workshop
 from pagefault.runtime.kernel.agent import AgentState
+from pagefault.runtime.kernel.effects import AnyEffect
 from pagefault.runtime.kernel.events import Event, ModelReplied
 from pagefault.runtime.kernel.functions import Block
 from pagefault.runtime.kernel.pages import facts
@@ -105,20 +106,23 @@ class History:
                     break
         return Moment(self.agent, seq, state.statistics.steps, state.now_ms, state)
 
-    async def verify(self) -> int:
+    async def verify(self, observe: Callable[[Event, Sequence[AnyEffect]], None] | None = None) -> int:
         """Live the whole past again, and compare with every snapshot that was kept; returns how many those were.
 
-        Raises :class:`~pagefault.runtime.errors.ReplayDivergence` naming the first difference.
+        ``observe`` is told of every event and what it brought about.  Raises
+        :class:`~pagefault.runtime.errors.ReplayDivergence` naming the first difference.
         """
         compared = 0
         left = [seq for seq in self._past.checkpoints if seq > 0]
         state = await self._state_at(0)
         async for number, event in self._events(0):
             try:
-                state.handle(event)
+                effects = state.handle(event)
             except InvalidTransition as error:
                 why = f"record {number} cannot follow what came before: {error}"
                 raise ReplayDivergence(f"{self.agent}: {why}") from error
+            if observe is not None:
+                observe(event, effects)
             if left and number == left[0]:
                 del left[0]
                 recorded = decode_snapshot(self.agent, await self._stores.checkpoint(self.agent, number))

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from pagefault.runtime.errors import UsageError
 from pagefault.runtime.host.history import Changes, fork, open_history
 from pagefault.runtime.host.records import Inspection
 from pagefault.runtime.host.services import PastStores
+from pagefault.runtime.host.whole_run import RunReplay, replay_run
 from pagefault.runtime.host.workshop import Workshop
-from pagefault.runtime.values import AgentId, Message
+from pagefault.runtime.store.mail import LETTERS_MAX
+from pagefault.runtime.values import AgentId, DeadLetter, Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,11 @@ class Pasts(ABC):
     def _archives(self) -> tuple[Workshop, PastStores]:
         """What to replay with; raises :class:`~pagefault.runtime.errors.UsageError` when the fleet is not open."""
 
+    @abstractmethod
+    async def agents(self, prefix: str = "") -> list[AgentId]: ...
+    @abstractmethod
+    async def dead_letters(self, limit: int = ..., to: AgentId | str | None = None) -> list[DeadLetter]: ...
+
     async def replay(self, agent: AgentId | str, *, step: int | None = None, record: int | None = None) -> Recollection:
         """An agent as it was when it had taken a step, or after a record; as it is in the journal now by default.
 
@@ -63,6 +71,14 @@ class Pasts(ABC):
         """
         workshop, stores = self._archives()
         return await (await open_history(workshop, stores, AgentId(agent))).verify()
+
+    async def replay_run(self, prefix: str = "", advance: Callable[[], None] = lambda: None) -> RunReplay:
+        """Live the whole run again, of all agents or those whose names begin with ``prefix``, without a model: does
+        each past give the states that were recorded, and did all that agents sent each other arrive?"""
+        workshop, stores = self._archives()
+        names = await self.agents(prefix)
+        letters = await self.dead_letters(LETTERS_MAX)
+        return await replay_run(workshop, stores, names, letters, advance)
 
     async def fork(
         self, agent: AgentId | str, name: str, *, at: int | None = None, changes: Changes | None = None
