@@ -95,3 +95,16 @@ def test_an_unknown_member_of_an_enumeration_is_refused() -> None:
     written["each"]["kind"] = ["message", "rumour"]
     with pytest.raises(StoreCorrupt, match="'kind'"):
         PAGES.read(written)
+
+
+def test_classes_with_and_without_slots_are_filled_alike() -> None:
+    @dataclass(frozen=True, slots=True)
+    class Slotted:
+        name: str
+        size: int = 7
+
+    some = [("a", 1), ("b", 7), ("c", 7)]
+    for cls in (Newer, Slotted):
+        values = [cls(*each) for each in some]
+        assert Columns(cls, KNOWN).read(Columns(cls, KNOWN).write(values)) == values
+        assert Columns(cls, KNOWN).read(Columns(cls, KNOWN).write([])) == []

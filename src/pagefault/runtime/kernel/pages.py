@@ -66,12 +66,9 @@ def cost(counter: TokenCounter, message: Message) -> int:
 
 def heading(page: Page) -> str:
     """``p17 2023-05-08 13:56 alice``: how a page is introduced to the model."""
-    parts = [page.id, stamp(page.created_ms)]
-    if page.author:
-        parts.append(page.author)
-    if page.session:
-        parts.append(f"({page.session})")
-    return " ".join(parts)
+    author = f" {page.author}" if page.author else ""
+    session = f" ({page.session})" if page.session else ""
+    return f"{page.id} {stamp(page.created_ms)}{author}{session}"
 
 
 def render(page: Page, *, paged_in: bool = False) -> Message:
