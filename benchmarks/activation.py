@@ -22,6 +22,7 @@ from benchmarks._fleet import fill, interrupt, resident
 from benchmarks._ray_actors import NaiveActors
 from benchmarks._report import Options, read_options, report
 from benchmarks._texts import message
+from pagefault.runtime.host.collector import tune_collector
 from pagefault.runtime.host.local import Local
 from pagefault.runtime.models.scripted import Reply, mind, say
 from pagefault.runtime.values import AgentId, ModelRequest
@@ -47,6 +48,7 @@ async def measure_ours(folder: Path, agents: int, rounds: int, seed: int) -> dic
     answers: list[float] = []
     async with Local(folder) as fleet:
         await wake(fleet, refs[0].id, chance)  # what a process does once is not an agent's waking
+        tune_collector()  # as every process of ours does
         for _ in range(rounds):
             for ref in refs[1:]:
                 woke, answered = await wake(fleet, ref.id, chance)

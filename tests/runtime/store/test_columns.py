@@ -108,3 +108,17 @@ def test_classes_with_and_without_slots_are_filled_alike() -> None:
         values = [cls(*each) for each in some]
         assert Columns(cls, KNOWN).read(Columns(cls, KNOWN).write(values)) == values
         assert Columns(cls, KNOWN).read(Columns(cls, KNOWN).write([])) == []
+
+
+def test_tuples_of_other_values_are_columns_too_and_damage_is_refused() -> None:
+    call = FunctionCall("a", "say", "{}")
+    pages = [replace(ONE, calls=(call, replace(call, id="b"))), ONE, replace(ONE, calls=(call,))]
+    written = PAGES.write(pages)
+    assert written["each"]["calls"]["lengths"] == [2, 0, 1]
+    assert PAGES.read(decode(encode(written))) == pages
+    plain = {**written, "each": {**written["each"], "calls": [[call, replace(call, id="b")], [], [call]]}}
+    assert PAGES.read(decode(encode(plain))) == pages  # as it was first written
+    for lengths in ([2, 0], [2, 0, 2], [2, -1, 2], [2, True, 0], ["2", 0, 1], None):
+        damaged = {**written["each"]["calls"], "lengths": lengths}
+        with pytest.raises(StoreCorrupt, match="'calls'"):
+            PAGES.read(decode(encode({**written, "each": {**written["each"], "calls": damaged}})))

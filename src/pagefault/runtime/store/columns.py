@@ -7,9 +7,10 @@ alike in all of them is written once, and the others are read field by field, in
 from __future__ import annotations
 
 import dataclasses
+import typing
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from itertools import repeat
+from itertools import chain, islice, repeat
 from operator import attrgetter
 from types import MemberDescriptorType
 from typing import Any, Final, Generic, TypeVar
@@ -36,6 +37,9 @@ class Columns(Generic[T]):
     def __init__(self, cls: type[T], known: frozenset[type]) -> None:
         self._cls = cls
         self._readers = layout_of(cls, cls.__name__.lower(), known).readers
+        self._nested: dict[str, Columns[Any]] = {
+            name: Columns(item, known) for name, item in _items_of_tuples(cls).items() if item in known and item != cls
+        }
         self._new: Callable[[type[T]], T] = cls.__new__
         self._setters = _setters(cls, tuple(self._readers))
         self._defaults = {
@@ -50,13 +54,13 @@ class Columns(Generic[T]):
         field that is added later, with a default, opens old data.
         """
         same: dict[str, Any] = {}
-        each: dict[str, list[Any]] = {}
+        each: dict[str, Any] = {}
         for name, default in self._defaults.items() if values else ():
             column = list(map(attrgetter(name), values))
             first = column[0]
             # The type too: a whole number equals a fraction, and True equals 1.
             if column.count(first) != len(column) or len(set(map(type, column))) > 1:
-                each[name] = column
+                each[name] = self._flat(name, column) if name in self._nested else column
             elif first != default or type(first) is not type(default):
                 same[name] = first
         return {"count": len(values), "same": same, "each": each}
@@ -82,9 +86,25 @@ class Columns(Generic[T]):
             deque(map(setter, made, column), maxlen=0)
         return made
 
+    def _flat(self, name: str, column: list[tuple[Any, ...]]) -> dict[str, Any]:
+        """Tuples of values of another class: how long each is, and all of their items as columns."""
+        return {"lengths": list(map(len, column)), "items": self._nested[name].write(list(chain(*column)))}
+
+    def _tuples(self, name: str, count: int, data: dict[str, Any]) -> list[tuple[Any, ...]]:
+        lengths = data.get("lengths")
+        if data.keys() != {"lengths", "items"} or type(lengths) is not list or len(lengths) != count:
+            raise self._corrupt(f"field {name!r}: allowed: {count} lengths, and items")
+        items = self._nested[name].read(data["items"])
+        if set(map(type, lengths)) != {int} or min(lengths) < 0 or sum(lengths) != len(items):
+            raise self._corrupt(f"field {name!r}: {len(items)} items do not have the lengths that are stored")
+        rest = iter(items)
+        return [tuple(islice(rest, length)) if length else () for length in lengths]
+
     def _column(self, name: str, count: int, same: dict[str, Any], each: dict[str, Any]) -> Iterable[Any]:
         if name in each:
             column = each[name]
+            if type(column) is dict and name in self._nested:
+                return self._tuples(name, count, column)
             if type(column) is not list or len(column) != count:
                 raise self._corrupt(f"field {name!r}: allowed: a list of {count}")
         elif name not in same:
@@ -100,6 +120,13 @@ class Columns(Generic[T]):
 
     def _corrupt(self, problem: str) -> StoreCorrupt:
         return StoreCorrupt(f"stored columns of {self._cls.__name__}: {problem}")
+
+
+def _items_of_tuples(cls: type) -> dict[str, type]:
+    """Fields that are tuples of any length, with the class of their items."""
+    hints = typing.get_type_hints(cls)
+    found = {name: typing.get_args(hint) for name, hint in hints.items() if typing.get_origin(hint) is tuple}
+    return {name: args[0] for name, args in found.items() if args[1:] == (Ellipsis,) and isinstance(args[0], type)}
 
 
 def _setters(cls: type, names: tuple[str, ...]) -> list[Callable[[Any, Any], None]] | None:
