@@ -1,10 +1,10 @@
 """A very long life: does a step cost more, memory grow, or the past fade?
 
-One agent takes 100,000 steps (``--quick``: 10,000) with a context of 4,096 tokens that is flushed over and over.  At the
-very beginning it files facts; all the rest is talk about other things.  Measured are the processor time of a step among
-the first and the last thousand, what resident memory grows by a step (from a tenth of the way on, when caches are full),
-what journal and archive take on disk at half and at the end, and whether the old facts are still found by the agent's
-own search, through the mind that has to answer from what it finds.
+One agent takes 100,000 steps (``--quick``: 10,000) with a context of 4,096 tokens that is flushed over and over.  At
+the very beginning it files facts; all the rest is talk about other things.  Measured are the processor time of a step
+among the first and the last thousand, what resident memory grows by a step (from a tenth of the way on, when caches are
+full), what journal and archive take on disk at half and at the end, and whether the old facts are still found by the
+agent's own search, through the mind that has to answer from what it finds.
 """
 
 from __future__ import annotations
