@@ -36,6 +36,9 @@ class NaiveStores:
         self.groups.append(len(group))
         return self.journal.append(group)
 
+    async def some_records(self, agent: AgentId, after_seq: int, limit: int) -> list[tuple[int, bytes]]:
+        return (await self.records(agent, after_seq))[:limit]
+
     async def records(self, agent: AgentId, after_seq: int = 0) -> list[tuple[int, bytes]]:
         return list(self.journal.records(agent, after_seq))
 

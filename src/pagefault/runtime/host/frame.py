@@ -11,12 +11,27 @@ from pagefault.runtime.host.records import CODEC, UNSENT
 from pagefault.runtime.host.services import Owner
 from pagefault.runtime.host.snapshots import encode_snapshot
 from pagefault.runtime.kernel.agent import AgentState
-from pagefault.runtime.kernel.effects import AnyEffect, Publish, Send
+from pagefault.runtime.kernel.effects import (
+    AnyEffect,
+    CallModel,
+    FindSubscribers,
+    LoadPages,
+    Publish,
+    Quarantine,
+    RatePage,
+    SearchArchive,
+    Send,
+    Summarize,
+)
 from pagefault.runtime.kernel.events import Event
 from pagefault.runtime.kernel.state import Phase
 from pagefault.runtime.store.protocols import WORK, Append
 from pagefault.runtime.values import AgentId, CallId, InterruptId
 
+Unsettled = Send | Publish | Quarantine
+"""Effects that take their time, and must be sure to have happened: an agent that has such is not done."""
+_AT_WORK = (CallModel, Summarize, RatePage, SearchArchive, LoadPages, FindSubscribers)
+"""Effects that could take the host down while they happen."""
 RESTING = frozenset({Phase.IDLE, Phase.AWAITING_REPLY, Phase.STOPPED})
 """Phases in which nothing goes on until an interrupt or a timer comes."""
 FRAME_BYTES = 24_000
@@ -39,6 +54,7 @@ class Frame:
         "given_up",
         "inbox",
         "is_away",
+        "is_careful",
         "is_committing",
         "is_ready",
         "is_relaxed",
@@ -62,12 +78,13 @@ class Frame:
         self.gated: list[tuple[int, AnyEffect]] = []
         self.tasks: dict[CallId, asyncio.Task[Any]] = {}
         self.given_up: set[CallId] = set()  # cancelled before they could begin: they must not begin any more
-        self.unsent: dict[InterruptId, Send | Publish] = {}  # durable here, not yet accepted where they go
+        self.unsent: dict[InterruptId, Unsettled] = {}  # durable here, not yet accepted where they go
         self.broken: Exception | None = None
         self.is_ready = False
         self.is_relaxed = False
         self.is_away = False  # hibernated: a new activation has the agent, or will
         self.is_committing = False
+        self.is_careful = False  # the last activation died: nothing is begun that is not in the journal
         self.snapshot_seq = next_seq - 1
         self.seen_seq = 0  # where the host found it when it last looked for those that rest
         self._durable_seq = next_seq - 1
@@ -104,11 +121,7 @@ class Frame:
 
     def wake_ms(self) -> int | None:
         """When this agent must be awake though nobody speaks to it, if its process dies now; see :class:`Append`."""
-        if (
-            self.state.phase not in RESTING
-            or self.unsent
-            or any(isinstance(each, Send | Publish) for _, each in self.gated)
-        ):
+        if self.state.phase not in RESTING or self.unsent or any(isinstance(each, Unsettled) for _, each in self.gated):
             return WORK
         return self.timer_ms()
 
@@ -135,9 +148,16 @@ class Frame:
         seq = self.next_seq + len(self._records)
         self._records.append(CODEC.encode(event))
         for effect in effects:
-            if effect.gated:
+            if self.waits_for_commit(effect):
                 self.gated.append((seq, effect))
         return effects
+
+    def waits_for_commit(self, effect: AnyEffect) -> bool:
+        """Whether an effect may begin only when the event that caused it is in the journal.
+
+        After a death that goes for all work, so that whatever dies of it again has been counted before.
+        """
+        return effect.gated or (self.is_careful and isinstance(effect, _AT_WORK))
 
     def relax(self) -> None:
         """The agent rests: what its context can make anew is not kept."""

@@ -10,7 +10,7 @@ from functools import partial
 import structlog
 
 from pagefault.policies.tiers import Tier
-from pagefault.runtime.errors import InternalError, PagefaultError, StaleEpoch, StoreUnavailable
+from pagefault.runtime.errors import InternalError, PagefaultError, StaleEpoch, StoreError, StoreUnavailable
 from pagefault.runtime.failpoints import failpoint
 from pagefault.runtime.functions.executor import FunctionExecutor
 from pagefault.runtime.host.answers import Answers
@@ -30,11 +30,13 @@ from pagefault.runtime.host.records import AgentRow, Inspection, Receipt
 from pagefault.runtime.host.residency import FrameSettings, Residency
 from pagefault.runtime.host.services import FunctionRunner, Router, Stores
 from pagefault.runtime.host.survey import row_of
+from pagefault.runtime.host.suspects import Suspects
 from pagefault.runtime.host.timers import Timers
 from pagefault.runtime.host.virtual import VirtualClock
-from pagefault.runtime.host.waking import Waking
+from pagefault.runtime.host.waking import PAUSE_MAX_MS, PAUSE_MS, Waking
 from pagefault.runtime.host.workshop import Workshop
 from pagefault.runtime.kernel import events as ev
+from pagefault.runtime.kernel.effects import AnyEffect
 from pagefault.runtime.values import AgentId, DeadLetter, Interrupt
 
 VISIT_S = 0.05
@@ -77,6 +79,8 @@ class Host:
         self.listeners = Listeners()
         self.frames: dict[AgentId, Frame] = {}
         self._activating: dict[AgentId, asyncio.Task[Frame]] = {}
+        self._survived: set[AgentId] = set()  # whose activation ended here, by no fault of its own
+        self._failures: dict[AgentId, int] = {}  # in a row, of agents that broke
         self._ready: deque[Frame] = deque()
         self._relaxing: asyncio.Task[None] | None = None
         self._pumping = False
@@ -86,6 +90,7 @@ class Host:
         self._pages = PageWriter(stores)
         self.residency = Residency(frames or FrameSettings(), self.clock, self.hibernate)
         self.waking = Waking(self.clock, self.frame)
+        self._suspects = Suspects(self.clock, self.frames, self._go_on, lambda: self.waking.is_busy)
         self._timers = Timers(self.clock, self._ring)
         self.waking.use(self._timers)
         self.cache = PageCache(tiers)
@@ -106,7 +111,7 @@ class Host:
             snapshot=self._snapshot,
             fail=self._fail,
         )
-        self.committer = Committer(stores, self._performer.perform, self._fail, self._pages.drain, self._rested)
+        self.committer = Committer(stores, self._perform_committed, self._fail, self._pages.drain, self._rested)
         self.answers = Answers(stores, workshop, self.listeners, self.frame, self.deliver)
         self.moving = Moving(
             frames=self.frames,
@@ -153,6 +158,8 @@ class Host:
             self.residency.refund()
             raise
         frame = Frame(revived.state, revived.functions, activation.epoch, revived.next_seq)
+        frame.is_careful = revived.crashed and agent not in self._survived
+        self._survived.discard(agent)
         self.frames[agent] = frame
         self.residency.entered(frame)
         # In virtual time there is no resting: hours go by between two steps of the machine.
@@ -162,10 +169,14 @@ class Host:
         for seq, effect in revived.redo:
             self._performer.perform(frame, seq, effect)
         if activation.snapshot is not None or activation.records:
-            self.feed(frame, ev.Recovered(self.clock.now_ms(), activation.epoch))
+            (self._suspects.recover if frame.is_careful else self._go_on)(frame)
         else:  # its first visitor is on the way; if that one gives up, nothing else would say that it is at rest
             asyncio.get_running_loop().call_later(VISIT_S, self._rested, frame)
         return frame
+
+    def _go_on(self, frame: Frame) -> None:
+        """Have an agent ask again for what was outstanding, after its record says that it is about to."""
+        self.feed(frame, ev.Recovered(self.clock.now_ms(), frame.epoch, frame.is_careful))
 
     async def hibernate(self, agents: Sequence[AgentId]) -> None:
         """Save agents that are at rest and give up their frames.  Whoever is spoken to meanwhile stays; an agent
@@ -202,6 +213,8 @@ class Host:
 
     def _rested(self, frame: Frame) -> None:
         self.moving.rested(frame)
+        if self._failures and frame.may_sleep:
+            self._failures.pop(frame.id, None)
         if self.residency.is_on and frame.may_sleep and self.frames.get(frame.id) is frame:
             self.residency.rested(frame)
 
@@ -277,11 +290,15 @@ class Host:
             effects = frame.handle(event)
             self.committer.due(frame)
             for effect in effects:
-                if not effect.gated and not self.moving.holds_back(frame, effect):
+                if not frame.waits_for_commit(effect) and not self.moving.holds_back(frame, effect):
                     self._performer.perform(frame, 0, effect)
         except Exception as error:  # noqa: BLE001 - one agent's trouble must not stop the pump of all others
             log.error("agent_broken", agent=frame.id, problem=str(error), kind=type(error).__name__)
             self._fail(frame, error if isinstance(error, PagefaultError) else InternalError(f"{frame.id}: {error!r}"))
+
+    def _perform_committed(self, frame: Frame, seq: int, effect: AnyEffect) -> None:
+        if effect.gated or not self.moving.holds_back(frame, effect):
+            self._performer.perform(frame, seq, effect)
 
     def _ring(self, agent: AgentId) -> None:
         frame = self.frames.get(agent)
@@ -303,8 +320,18 @@ class Host:
         self._take_frame(frame)
         self.moving.rested(frame)
         self.listeners.fail(frame.id, error)
+        if isinstance(error, StoreError):
+            self._survived.add(frame.id)  # nothing that it was doing is to blame
         if isinstance(error, StoreUnavailable):
             self.waking.later(frame.id)  # what it has accepted must not wait for a visitor
+        elif isinstance(error, InternalError) and frame.state.outstanding is not None:
+            self._retry(frame.id)
+
+    def _retry(self, agent: AgentId) -> None:
+        """Something that an agent does breaks it, as a process would be broken: that counts, and ends in quarantine."""
+        failures = self._failures.get(agent, 0)
+        self._failures[agent] = failures + 1
+        self.waking.later(agent, min(PAUSE_MS << min(failures, 8), PAUSE_MAX_MS))
 
     # --- waking
 
@@ -343,6 +370,7 @@ class Host:
             or self.waking.is_busy
             or self.residency.is_busy
             or self.moving.is_busy
+            or self._suspects.is_busy
         ):
             return False
         return all(frame.is_at_rest for frame in self.frames.values())
@@ -353,6 +381,7 @@ class Host:
         if self._relaxing is not None:
             self._relaxing.cancel()
             await asyncio.gather(self._relaxing, return_exceptions=True)
+        await self._suspects.close()
         await self.waking.close()
         await self.residency.close()
         await asyncio.gather(*self._activating.values(), return_exceptions=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
@@ -12,18 +13,20 @@ import structlog
 
 from pagefault.runtime.errors import PagefaultError, StoreError
 from pagefault.runtime.host.clock import Clock
-from pagefault.runtime.host.frame import Frame
+from pagefault.runtime.host.frame import Frame, Unsettled
 from pagefault.runtime.host.listeners import Listeners
-from pagefault.runtime.host.records import Step
+from pagefault.runtime.host.records import Step, decode_event
 from pagefault.runtime.host.routing import fan_out
 from pagefault.runtime.host.services import Router, Stores
 from pagefault.runtime.kernel import events as ev
-from pagefault.runtime.kernel.effects import FindSubscribers, Publish, Send, Subscribe
-from pagefault.runtime.store.mail import TOPICS_MAX
+from pagefault.runtime.kernel.effects import FindSubscribers, Publish, Quarantine, Send, Subscribe
+from pagefault.runtime.store.mail import TOPICS_MAX, letter_id
 from pagefault.runtime.values import AgentId, CallId, DeadLetter, InterruptId
 
 ARRIVED_MAX = 100_000
 """Messages of sleepers remembered as arrived; those that are forgotten are sent twice."""
+RECORDS_A_READ = 512
+BURY_AGAIN_MS = 500
 
 log = structlog.get_logger(__name__)
 
@@ -64,7 +67,7 @@ class Outgoing:
     def _settle(
         self,
         frame: Frame,
-        effect: Send | Publish,
+        effect: Unsettled,
         message: InterruptId,
         begin: Callable[[], asyncio.Task[Any]],
     ) -> None:
@@ -140,7 +143,38 @@ class Outgoing:
     def _answer(self, frame: Frame, call_id: CallId, ok: bool, text: str) -> None:
         self._feed(frame, ev.FunctionReturned(self._clock.now_ms(), call_id, "ok" if ok else "failed", text))
 
-    # --- what could not be delivered
+    # --- what could not be delivered, or survived
+
+    def quarantine(self, frame: Frame, seq: int, effect: Quarantine) -> None:
+        """Keep an interrupt that took its host down as a dead letter, with where to look."""
+        self._settle(frame, effect, effect.interrupt.id, lambda: self._spawn(self._quarantined(frame, seq, effect)))
+
+    async def _quarantined(self, frame: Frame, seq: int, effect: Quarantine) -> None:
+        while True:
+            try:
+                first = await self._arrival(frame.id, effect.cause)
+                look = f"pagefault replay {shlex.quote(frame.id)} --record {seq - 1}"
+                why = f"quarantined: {effect.why}; records {first} to {seq} of its journal have it all; see {look}"
+                letter = DeadLetter(
+                    letter_id(frame.id, effect.interrupt), frame.id, effect.interrupt, why, self._clock.now_ms()
+                )
+                await self.bury(frame.id, [letter])
+            except StoreError as error:
+                log.warning("quarantine_not_kept_yet", agent=frame.id, problem=str(error))
+                await self._clock.sleep_until(self._clock.now_ms() + BURY_AGAIN_MS)
+            else:
+                log.error("quarantined", agent=frame.id, interrupt=effect.cause, why=why)
+                return
+
+    async def _arrival(self, agent: AgentId, interrupt: InterruptId) -> int:
+        """The number of the record by which an interrupt came; 0 if it did not come by one (a timer of its own)."""
+        after_seq = 0
+        while rows := await self._stores.some_records(agent, after_seq, RECORDS_A_READ):
+            for after_seq, data in rows:
+                event = decode_event(agent, data)
+                if isinstance(event, ev.InterruptArrived) and event.interrupt.id == interrupt:
+                    return after_seq
+        return 0
 
     async def bury(self, sender: str, letters: Sequence[DeadLetter]) -> None:
         """See :class:`~pagefault.runtime.host.routing.Bury`."""

@@ -99,6 +99,7 @@ class Performer:
             fx.Subscribe: outgoing.subscribe,
             fx.FindSubscribers: outgoing.find_subscribers,
             fx.Publish: outgoing.publish,
+            fx.Quarantine: outgoing.quarantine,
             fx.Deliver: self._deliver,
             fx.SetTimer: lambda frame, _, effect: self._timers.add(frame.id, effect.at_ms),
             fx.ChainEnded: self._chain_ended,
@@ -136,6 +137,9 @@ class Performer:
             self._feed(frame, ev.Cancelled(self._clock.now_ms(), effect.call_id))
 
     def _call_model(self, frame: Frame, _seq: int, effect: fx.CallModel) -> None:
+        if effect.call_id in frame.given_up:
+            frame.given_up.discard(effect.call_id)
+            return
         processor = self._workshop.processor(frame.state.definition.model)
         at_once = getattr(processor, "reply_now", None)
         if at_once is not None:
@@ -303,6 +307,7 @@ class Performer:
 
     def _chain_ended(self, frame: Frame, _seq: int, effect: fx.ChainEnded) -> None:
         self._listeners.end(frame.id, effect)
+        frame.is_careful = False
         if effect.outcome not in ("yielded", "coalesced", "cancelled", "killed"):
             log.info("chain_ended", agent=frame.id, cause=effect.cause, outcome=effect.outcome, message=effect.message)
         self._show(frame, effect.cause, "ended", effect.outcome, value=effect.steps)

@@ -16,7 +16,7 @@ from pagefault.runtime.functions.registry import AgentFunctions, Registry
 from pagefault.runtime.host.records import UNSENT, decode_definition, decode_event
 from pagefault.runtime.host.snapshots import decode_snapshot
 from pagefault.runtime.kernel.agent import AgentState
-from pagefault.runtime.kernel.effects import AnyEffect, ForgetPages, Publish, Send, StorePages
+from pagefault.runtime.kernel.effects import AnyEffect, ForgetPages, Publish, Quarantine, Send, StorePages
 from pagefault.runtime.kernel.functions import TokenCounter
 from pagefault.runtime.kernel.settings import AgentDefinition, ModelSettings
 from pagefault.runtime.models.protocols import Processor
@@ -38,9 +38,11 @@ class Revived:
     functions: AgentFunctions
     next_seq: int
     redo: list[tuple[int, AnyEffect]]
+    crashed: bool = False
+    """The last activation did not end in order, as its process would have made it."""
 
 
-REDONE = (StorePages, ForgetPages, Send, Publish)
+REDONE = (StorePages, ForgetPages, Send, Publish, Quarantine)
 """Effects that can be done twice without harm, and must be sure to have happened."""
 
 
@@ -133,7 +135,9 @@ class Workshop:
         for seq, record in enumerate(activation.records, activation.snapshot_seq + 1):
             effects = state.handle(decode_event(activation.agent, record))
             redo += [(seq, effect) for effect in effects if isinstance(effect, REDONE)]
-        return Revived(state, functions, activation.next_seq, redo)
+        # In order means: a snapshot at the end, by the activation right before this one.
+        crashed = activation.epoch > 1 and (bool(activation.records) or (state.epoch or 1) != activation.epoch - 1)
+        return Revived(state, functions, activation.next_seq, redo, crashed)
 
     def _definition(self, agent: AgentId, data: bytes) -> AgentDefinition:
         """The agent's definition; those of agents made alike share everything but the id."""

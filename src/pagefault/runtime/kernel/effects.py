@@ -192,6 +192,16 @@ class Publish:
 
 
 @dataclass(frozen=True, slots=True)
+class Quarantine:
+    """Keep a dead letter of an interrupt that took the host down too often; ``why`` says in what."""
+
+    gated: ClassVar[bool] = True
+    cause: InterruptId
+    interrupt: Interrupt
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Deliver:
     """A message from this agent to whoever sent ``cause`` (a user, the program, or nobody)."""
 
@@ -219,8 +229,9 @@ class ChainEnded:
     """A chain is over.
 
     ``outcome``: ``yielded``, ``step_limit``, ``malformed``, ``model_failed``, ``overflow``, ``cancelled``,
-    ``withdrawn`` (by the agent that waited for it), ``killed``, ``expired``, ``coalesced``.  ``message`` explains all
-    but the first.  ``page_id`` is the page that the interrupt became, empty if it never was one.
+    ``withdrawn`` (by the agent that waited for it), ``killed``, ``expired``, ``coalesced``, ``quarantined``.
+    ``message`` explains all but the first.  ``page_id`` is the page that the interrupt became, empty if it never was
+    one.
     """
 
     gated: ClassVar[bool] = True
@@ -271,6 +282,7 @@ AnyEffect = (
     | Subscribe
     | FindSubscribers
     | Publish
+    | Quarantine
     | Deliver
     | SetTimer
     | ChainEnded
@@ -312,5 +324,6 @@ NOTICES: dict[str, str] = {
     "overflow": "the context could not be brought under its budget",
     "recounted": "the server counted other tokens than we did; value: the correction in per mille",
     "late": "a result came for a call that nobody waits for; text: its id",
+    "quarantined": "the host died too often in a chain, which is put away; text: in what; value: how often",
     "policy_failed": "the eviction policy broke its contract; oldest pages were taken instead",
 }

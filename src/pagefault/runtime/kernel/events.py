@@ -131,11 +131,13 @@ class ClockAdvanced:
 class Recovered:
     """A new activation took over from a snapshot and journal; what was outstanding is asked for again.
 
-    ``lost_calls`` are ``once`` functions that had begun and have no recorded end.
+    ``crashed``: the last activation did not end in order (its process died, or was fenced off), so what was
+    outstanding may be to blame.
     """
 
     at_ms: int
     epoch: int
+    crashed: bool = False
 
 
 Event = (

@@ -37,6 +37,7 @@ from pagefault.runtime.kernel.fetching import load_effect
 from pagefault.runtime.kernel.functions import CallProblem
 from pagefault.runtime.kernel.intake import take_result
 from pagefault.runtime.kernel.pager import Room, drop_summary, summarize_effect, take_summary
+from pagefault.runtime.kernel.quarantine import count_crash, note_survival, quarantine
 from pagefault.runtime.kernel.state import AgentData, Chain, Outstanding, Phase
 from pagefault.runtime.kernel.turns import (
     end_chain,
@@ -68,6 +69,7 @@ def _expected(data: AgentData, event: Any, kind: str) -> Outstanding | None:
             f"{type(event).__name__} for {event.call_id}, which is a {outstanding.kind} call; story:\n{data.story}"
         )
     data.outstanding = None
+    note_survival(data.chain, outstanding)
     return outstanding
 
 
@@ -246,7 +248,15 @@ def on_recovered(data: AgentData, event: Recovered) -> None:
             take_result(data, _call(outstanding), False, OUTCOME_UNKNOWN)
         finish_cancel(data)
         run(data)
-    elif outstanding.kind == "model":
+    elif event.crashed and count_crash(data):
+        quarantine(data)
+        run(data)
+    else:
+        _ask_again(data, outstanding)
+
+
+def _ask_again(data: AgentData, outstanding: Outstanding) -> None:
+    if outstanding.kind == "model":
         assembled = data.context.assemble()
         if assembled.tokens == outstanding.counted_tokens:
             data.emit(model_effect(data, assembled))

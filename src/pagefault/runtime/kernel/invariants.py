@@ -66,6 +66,7 @@ def _check_chains(data: AgentData) -> None:
     for chain in chains:
         assert chain.steps <= limits.steps_max, "a chain passed its limit of steps"
         assert chain.cause not in data.mailbox, "an interrupt is queued and being handled"
+        assert chain.crashes < limits.attempts_max, "a chain goes on that belongs into quarantine"
     for chain in data.parked.values():
         assert chain.waiting_call is not None, "a parked chain waits for nothing"
     assert len(data.timers) <= limits.timers_max, "more timers than the limit"

@@ -92,6 +92,7 @@ class ChainSettings:
     calls_max: int = 16  # calls in one reply
     call_arguments_chars: int = 65536  # of one call
     timers_max: int = 64  # timers that one agent may have running
+    attempts_max: int = 5  # times the host may die in one piece of work before its chain is quarantined
 
 
 @dataclass(frozen=True, slots=True)

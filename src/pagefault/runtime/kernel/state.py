@@ -60,7 +60,8 @@ class Chain:
     last of them has; ``proceed`` whether another step is wanted.  ``waiting_call`` is the call that waits
     for the agent ``waits_for`` until ``waits_until_ms``, ``answer`` what came back.  A chain that is put aside keeps
     all of this: it is the continuation.  ``said`` is what whoever began the chain is told, ``failed`` whether
-    that is why there is no answer.
+    that is why there is no answer.  ``crashes`` counts deaths of the host in what ``died_in`` names,
+    the last of them after ``died_at_step`` steps; see :mod:`.quarantine`.
     """
 
     interrupt: Interrupt
@@ -78,6 +79,9 @@ class Chain:
     waits_for: AgentId = AgentId("")
     waits_until_ms: int = 0
     answer: Interrupt | None = None
+    crashes: int = 0
+    died_in: str = ""
+    died_at_step: int = 0
 
     @property
     def cause(self) -> InterruptId:
@@ -161,6 +165,7 @@ class Statistics:
     policy_failures: int = 0
     ratings: int = 0
     overflows: int = 0
+    quarantined: int = 0
     context_tokens: int = 0
     context_tokens_max: int = 0
 

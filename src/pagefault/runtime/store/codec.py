@@ -83,6 +83,7 @@ TAGS: Final[Mapping[str, type]] = types.MappingProxyType(
         "do_subscribe": effects.Subscribe,
         "do_find": effects.FindSubscribers,
         "do_publish": effects.Publish,
+        "do_quarantine": effects.Quarantine,
         "do_deliver": effects.Deliver,
         "do_timer": effects.SetTimer,
         "do_end": effects.ChainEnded,
