@@ -7,10 +7,10 @@ for good: replaying to any step begins there, and takes no longer for an agent t
 from __future__ import annotations
 
 import sqlite3
-import zlib
 from typing import Final
 
 from pagefault.runtime.errors import StoreCorrupt
+from pagefault.runtime.store.checksums import checkpoint_crc
 from pagefault.runtime.values import AgentId
 
 CHECKPOINT_RECORDS: Final = 1_000
@@ -22,7 +22,7 @@ def keep_checkpoint(connection: sqlite3.Connection, rowid: int, seq: int, data: 
     if seq == 0 or seq - (last or 0) >= CHECKPOINT_RECORDS:
         connection.execute(
             "INSERT OR REPLACE INTO checkpoints (agent, seq, crc, data) VALUES (?, ?, ?, ?)",
-            (rowid, seq, _crc(rowid, seq, data), data),
+            (rowid, seq, checkpoint_crc(rowid, seq, data), data),
         )
 
 
@@ -38,10 +38,6 @@ def read_checkpoint(connection: sqlite3.Connection, agent: AgentId, rowid: int, 
     if row is None:
         raise StoreCorrupt(f"agent {agent!r}: checkpoint {seq} is missing")
     crc, data = row
-    if _crc(rowid, seq, data) != crc:
+    if checkpoint_crc(rowid, seq, data) != crc:
         raise StoreCorrupt(f"agent {agent!r}: checkpoint {seq} fails its checksum")
     return bytes(data)
-
-
-def _crc(rowid: int, seq: int, data: bytes) -> int:
-    return zlib.crc32(data, (rowid * 0x9E3779B1 + seq + 1) & 0xFFFFFFFF)

@@ -17,7 +17,7 @@ from pagefault.runtime.errors import StoreCorrupt, UnknownAgent
 from pagefault.runtime.store.codec import decode, encode
 from pagefault.runtime.values import AgentId, DeadLetter, Interrupt, LetterId
 
-__all__ = ["LETTERS_MAX", "TOPICS_MAX", "SqliteMail", "letter_id"]
+__all__ = ["LETTERS_MAX", "TOPICS_MAX", "SqliteMail", "letter_from", "letter_id"]
 
 LETTERS_MAX: Final = 10_000
 """Dead letters of a shard; after that the oldest go."""
@@ -82,12 +82,12 @@ class SqliteMail:
     def letters(self, limit: int, to: AgentId | None = None) -> list[DeadLetter]:
         """The newest letters, newest first, of one agent or of all.  Raises ``StoreCorrupt``."""
         rows = self._read(lambda each: each.execute(LETTERS, {"receiver": to, "limit": limit}).fetchall())
-        return [_letter(row) for row in rows]
+        return [letter_from(row) for row in rows]
 
     def letters_by_id(self, ids: Sequence[LetterId]) -> list[DeadLetter]:
         """Those of these letters that are here, oldest first.  Raises ``StoreCorrupt``."""
         rows = self._read(lambda each: each.execute(LETTERS_BY_ID, (json.dumps(list(ids)),)).fetchall())
-        return [_letter(row) for row in rows]
+        return [letter_from(row) for row in rows]
 
     def remove_letters(self, ids: Sequence[LetterId]) -> int:
         """Take letters out; returns how many were here."""
@@ -140,7 +140,8 @@ class SqliteMail:
         return [(str(topic), int(str(count))) for topic, count in rows]
 
 
-def _letter(row: tuple[object, ...]) -> DeadLetter:
+def letter_from(row: tuple[object, ...]) -> DeadLetter:
+    """A letter from ``id, receiver, why, at_ms, crc, data``.  Raises ``StoreCorrupt``."""
     letter, to, why, at_ms, crc, data = row
     assert isinstance(data, bytes)
     if zlib.crc32(data) != crc:

@@ -6,10 +6,10 @@ The rows are the scheduler's; what is in them is not the journal's business.
 from __future__ import annotations
 
 import sqlite3
-import zlib
 from collections.abc import Sequence
 
 from pagefault.runtime.errors import StoreCorrupt, UnknownAgent
+from pagefault.runtime.store.checksums import placement_crc
 from pagefault.runtime.values import AgentId
 
 
@@ -25,7 +25,7 @@ def write_placements(connection: sqlite3.Connection, group: Sequence[tuple[Agent
         else:
             connection.execute(
                 "INSERT OR REPLACE INTO placements (agent, crc, data) VALUES (?, ?, ?)",
-                (rowid, zlib.crc32(data, rowid & 0xFFFFFFFF), data),
+                (rowid, placement_crc(rowid, data), data),
             )
 
 
@@ -37,6 +37,6 @@ def read_placements(connection: sqlite3.Connection, after: int, limit: int) -> l
         (after, limit),
     ).fetchall()
     for rowid, name, crc, data in rows:
-        if zlib.crc32(data, rowid & 0xFFFFFFFF) != crc:
+        if placement_crc(rowid, data) != crc:
             raise StoreCorrupt(f"agent {name!r}: its placement fails its checksum")
     return [(rowid, AgentId(name), data) for rowid, name, _, data in rows]

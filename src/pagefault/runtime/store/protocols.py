@@ -6,13 +6,14 @@ block; hosts call them from a thread or from a store actor.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from pagefault.runtime.errors import StoreCorrupt
 from pagefault.runtime.values import AgentId, ArchiveQuery, DeadLetter, LetterId, Page, PageId
 
 WORK = 0
@@ -60,6 +61,39 @@ class Past:
     definition: bytes
     last_seq: int
     checkpoints: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """What a journal has of an agent beside its records and the snapshots that stay: to take it elsewhere.
+
+    Records are 1 to ``last_seq``; ``snapshot`` is the newest, taken after record ``snapshot_seq``.
+    """
+
+    agent: AgentId
+    definition: bytes
+    epoch: int
+    last_seq: int
+    wake_ms: int | None
+    snapshot_seq: int
+    snapshot: bytes | None
+    topics: tuple[str, ...] = ()
+    placement: bytes | None = None
+
+
+def checked_life(life: Life, records: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
+    """The records, none missing.  Raises :class:`~pagefault.runtime.errors.StoreCorrupt`."""
+    expected = 1
+    for seq, data in records:
+        if seq != expected:
+            raise StoreCorrupt(f"agent {life.agent!r}: record {expected} is missing, {seq} follows")
+        expected += 1
+        yield seq, data
+    if expected != life.last_seq + 1 or not 0 <= life.snapshot_seq <= life.last_seq:
+        raise StoreCorrupt(
+            f"agent {life.agent!r}: records end at {expected - 1} and its snapshot is of {life.snapshot_seq}, "
+            f"{life.last_seq} were written"
+        )
 
 
 class Mail(Protocol):
@@ -144,6 +178,20 @@ class Journal(Protocol):
     def agents(self, prefix: str = "") -> Iterator[AgentId]: ...
     def count(self) -> int: ...
     def close(self) -> None: ...
+
+
+class PortableJournal(Journal, Protocol):
+    """A journal that agents can be taken out of and put into, whole.  Every driver is one."""
+
+    def life(self, agent: AgentId) -> Life:
+        """What there is of an agent beside its records.  Raises ``UnknownAgent``, ``StoreCorrupt``."""
+
+    def restore(
+        self, life: Life, records: Iterable[tuple[int, bytes]], checkpoints: Iterable[tuple[int, bytes]]
+    ) -> None:
+        """Make an agent as it was elsewhere, in one transaction: first all records are taken, then the snapshots
+        that stay, as ``(seq, bytes)``.  Raises ``AgentExists``, and ``StoreCorrupt`` for records with a gap.
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
@@ -24,10 +23,12 @@ from pagefault.runtime.errors import (
 )
 from pagefault.runtime.failpoints import failpoint
 from pagefault.runtime.store.checkpoints import keep_checkpoint, read_checkpoint, read_checkpoints
+from pagefault.runtime.store.checksums import checked_records, record_crc
 from pagefault.runtime.store.mail import SqliteMail
 from pagefault.runtime.store.placements import read_placements, write_placements
-from pagefault.runtime.store.protocols import WORK, Activation, Append, Past
+from pagefault.runtime.store.protocols import WORK, Activation, Append, Life, Past
 from pagefault.runtime.store.sqlite_file import JournalFile
+from pagefault.runtime.store.sqlite_lives import read_life, write_life
 from pagefault.runtime.values import AgentId
 
 __all__ = ["SqliteJournal"]
@@ -129,12 +130,12 @@ class SqliteJournal:
             snapshot_seq, snapshot = 0, None
             if found is not None:
                 snapshot_seq, crc, snapshot = found
-                if _crc(rowid, snapshot_seq, snapshot) != crc:
+                if record_crc(rowid, snapshot_seq, snapshot) != crc:
                     raise StoreCorrupt(f"agent {agent!r}: snapshot {snapshot_seq} fails its checksum")
             rows = connection.execute(
                 "SELECT seq, crc, data FROM records WHERE agent = ? AND seq > ? ORDER BY seq", (rowid, snapshot_seq)
             ).fetchall()
-            records = tuple(data for _, data in _checked(agent, rowid, snapshot_seq, rows))
+            records = tuple(data for _, data in checked_records(agent, rowid, snapshot_seq, rows))
             if snapshot_seq + len(records) + 1 != next_seq:
                 raise StoreCorrupt(
                     f"agent {agent!r}: records end at {snapshot_seq + len(records)}, {next_seq - 1} were written"
@@ -179,11 +180,11 @@ class SqliteJournal:
             rows.clear()
             return _why_refused(connection, rowid, item)
         for seq, data in enumerate(item.records, item.first_seq):
-            rows.append((rowid, seq, _crc(rowid, seq, data), data))
+            rows.append((rowid, seq, record_crc(rowid, seq, data), data))
         if item.snapshot is not None:
             connection.execute(
                 "INSERT OR REPLACE INTO snapshots (agent, seq, crc, data) VALUES (?, ?, ?, ?)",
-                (rowid, next_seq - 1, _crc(rowid, next_seq - 1, item.snapshot), item.snapshot),
+                (rowid, next_seq - 1, record_crc(rowid, next_seq - 1, item.snapshot), item.snapshot),
             )
             keep_checkpoint(connection, rowid, next_seq - 1, item.snapshot)
         return None
@@ -217,20 +218,18 @@ class SqliteJournal:
             last = rows[-1][0]
 
     def plant(self, agent: AgentId, definition: bytes, snapshot: bytes) -> None:
+        self.restore(Life(agent, definition, 0, 0, None, 0, snapshot), (), ((0, snapshot),))
+
+    def life(self, agent: AgentId) -> Life:
+        """What there is of an agent beside its records.  Raises ``UnknownAgent``, ``StoreCorrupt``."""
+        return self._read(partial(read_life, agent=agent))
+
+    def restore(
+        self, life: Life, records: Iterable[tuple[int, bytes]], checkpoints: Iterable[tuple[int, bytes]]
+    ) -> None:
+        """Make an agent as it was elsewhere, whole or not at all.  Raises ``AgentExists``, ``StoreCorrupt``."""
         with self._transaction() as connection:
-            key = _definition_key(connection, definition)
-            new = connection.execute(
-                "INSERT INTO agents (name, definition) VALUES (?, ?) ON CONFLICT (name) DO NOTHING", (agent, key)
-            )
-            rowid = new.lastrowid
-            if new.rowcount != 1 or rowid is None:
-                raise AgentExists(f"agent {agent!r} is registered already")
-            connection.execute("INSERT INTO heads (agent, epoch, next_seq) VALUES (?, 0, 1)", (rowid,))
-            connection.execute(
-                "INSERT INTO snapshots (agent, seq, crc, data) VALUES (?, 0, ?, ?)",
-                (rowid, _crc(rowid, 0, snapshot), snapshot),
-            )
-            keep_checkpoint(connection, rowid, 0, snapshot)
+            write_life(connection, life, _definition_key(connection, life.definition), records, checkpoints)
 
     def past(self, agent: AgentId) -> Past:
         def look(connection: sqlite3.Connection) -> Past:
@@ -255,7 +254,7 @@ class SqliteJournal:
                     (rowid, after, ROWS_A_READ),  # noqa: B023 - run before the next turn of the loop
                 ).fetchall()
             )
-            yield from _checked(agent, rowid, after, rows)
+            yield from checked_records(agent, rowid, after, rows)
             if len(rows) < ROWS_A_READ:
                 return
             last = rows[-1][0]
@@ -312,19 +311,3 @@ def _why_refused(connection: sqlite3.Connection, rowid: int, item: Append) -> St
         if tuple(data for (data,) in there) == item.records:
             return None
     return StaleEpoch(f"agent {item.agent!r}: append at record {item.first_seq}, the next one is {next_seq}")
-
-
-def _crc(rowid: int, seq: int, data: bytes) -> int:
-    return zlib.crc32(data, (rowid * 0x9E3779B1 + seq) & 0xFFFFFFFF)
-
-
-def _checked(
-    agent: AgentId, rowid: int, after_seq: int, rows: Sequence[tuple[int, int, bytes]]
-) -> Iterator[tuple[int, bytes]]:
-    """Rows whose numbers have no gap and whose checksums hold."""
-    for expected, (seq, crc, data) in enumerate(rows, after_seq + 1):
-        if seq != expected:
-            raise StoreCorrupt(f"agent {agent!r}: record {expected} is missing, {seq} follows")
-        if _crc(rowid, seq, data) != crc:
-            raise StoreCorrupt(f"agent {agent!r}: record {seq} fails its checksum")
-        yield seq, data
