@@ -21,6 +21,7 @@ from rich.console import Console
 
 from pagefault.cluster.console.chat import chat_with
 from pagefault.cluster.console.check import chosen_model
+from pagefault.cluster.console.evaluate import evaluate
 from pagefault.cluster.console.lab import lab
 from pagefault.cluster.console.mail import dead, topics
 from pagefault.cluster.console.past import fork, replay
@@ -56,6 +57,7 @@ app = typer.Typer(
 
 
 app.add_typer(lab, name="lab")
+app.add_typer(evaluate, name="eval")
 app.command()(ps)
 app.command()(send)
 app.command()(drain)

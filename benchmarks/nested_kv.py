@@ -1,0 +1,72 @@
+"""Nested key-value, the MemGPT paper's task that no window solves: chains of look-ups through archival memory.
+
+Every task has an agent of its own, with 140 pairs of ids in its archive and a context that holds a sixth of them.  A
+scripted mind follows the chain by the agent's own searches: what is measured is whether memory gives it what it asks
+for.  h hops take h + 2 searches: h + 1 look-ups and one that shows that the chain has ended.
+
+``--data`` is the folder of the released files (records and orderings); without it, tasks of the same shape are made
+from the seed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+from typing import Any
+
+from benchmarks._report import Options, read_options, report
+from pagefault.cluster.worlds.contract import Report
+from pagefault.cluster.worlds.nested_kv import HOPS_MAX, NestedKv, load_tasks, made_up
+from pagefault.runtime.host.local import Local
+
+PAIRS = 140
+ORDERINGS = 30
+RECORDS = 3
+TEMPLATE: dict[str, Any] = {
+    "model": "scripted:pagefault.cluster.worlds.nested_kv_mind:follower",
+    "functions": ("send_message", "archival_memory_insert", "archival_memory_search"),
+    "context_tokens": 8192,
+    "policy": "lru",
+}
+
+
+class Silence:
+    """No progress is shown."""
+
+    def begin(self, what: str, total: int) -> None: ...
+    def advance(self, count: int = 1) -> None: ...
+
+
+async def solve(options: Options) -> Report:
+    """Put every task to an agent of its own."""
+    records, orderings = (2, 3) if options.quick else (RECORDS, ORDERINGS)
+    if options.data is None:
+        tasks = made_up(records, PAIRS, orderings, options.seed)
+    else:
+        tasks = load_tasks(options.data, records, orderings)
+    world = NestedKv(tasks)
+    with tempfile.TemporaryDirectory(prefix="pagefault-kv-") as folder:
+        async with Local(folder, durability="async") as fleet:
+            refs = await fleet.spawn_many(world.agents(TEMPLATE))
+            return await world.run(fleet, refs, Silence())
+
+
+def main() -> None:
+    """Measure and print the table; ends with status 1 if a task was not solved with exactly h + 2 searches."""
+    options = read_options(
+        "nested_kv",
+        "Chains of look-ups through archival memory.",
+        data_welcome="the folder of the released files",
+        data_is_folder=True,
+    )
+    found = asyncio.run(solve(options))
+    rows = [(row.name, row.value, row.meaning) for row in found.rows]
+    report("nested_kv", options, dict(found.results), rows, ("qdrant-edge-py", "wordllama"))
+    solved, exact = found.results["by_hops"], found.results["exact_searches"]
+    if len(solved) <= HOPS_MAX or {*solved.values(), *exact.values()} != {1.0}:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
