@@ -26,6 +26,7 @@ from pagefault.cluster.whereabouts import RUNS_HERE, Whereabouts, forget_whereab
 from pagefault.cluster.workshops import trying_workshop
 from pagefault.policies.tiers import Tier
 from pagefault.runtime.errors import ConfigError, Overloaded, UsageError
+from pagefault.runtime.host.approvals import Approvals
 from pagefault.runtime.host.clock import SystemClock
 from pagefault.runtime.host.config import Agent
 from pagefault.runtime.host.fleet import (
@@ -37,20 +38,20 @@ from pagefault.runtime.host.fleet import (
     register_all,
     text_of,
 )
-from pagefault.runtime.host.groups import Groups, Post
-from pagefault.runtime.host.pasts import Pasts
+from pagefault.runtime.host.groups import Post
 from pagefault.runtime.host.records import AgentRow, Answer, Inspection, Step
 from pagefault.runtime.host.residency import FrameSettings
 from pagefault.runtime.host.services import PastStores
 from pagefault.runtime.host.survey import FOREVER_MS, merged
 from pagefault.runtime.host.workshop import Workshop
 from pagefault.runtime.models.budget.settings import BudgetSettings, Endpoint, budget_plan
+from pagefault.runtime.store.open import EDGE, SQLITE
 from pagefault.runtime.values import AgentId, Interrupt, InterruptId
 
 IF_RUNNING = ("fail", "join")
 
 
-class Cluster(Groups, Pasts, Placing):
+class Cluster(Approvals, Placing):
     """Agents on Ray: hosts, store actors and a scheduler, on this machine or many.
 
     Use it as an asynchronous context manager.  ``address=None`` begins a Ray of its own on this machine;
@@ -68,7 +69,8 @@ class Cluster(Groups, Pasts, Placing):
     instead of failing, and then nothing else that is said here counts.  The fleet ends with this object, or when
     its process dies; with ``keep`` it runs on, until somebody calls :meth:`stop`.  ``runtime_env`` is Ray's (such
     as ``{"working_dir": "."}``) and brings the program's code to the hosts.  ``stores_node`` is the id of the node
-    whose disk has ``folder`` (default: this process's).
+    whose disk has ``folder`` (default: this process's).  ``journal`` and ``archive``: see
+    :class:`~pagefault.runtime.host.local.Local`.
 
     Raises (on entering) :class:`~pagefault.runtime.errors.ConfigError` and
     :class:`~pagefault.runtime.errors.StoreUnavailable`; then nothing is left running.
@@ -93,6 +95,8 @@ class Cluster(Groups, Pasts, Placing):
         stores_node: str | None = None,
         durability: str = "sync",
         embedder: str = "wordllama",
+        journal: str = SQLITE,
+        archive: str = EDGE,
         tiers: Iterable[Tier | Mapping[str, Any]] = (),
         frames: int | None = None,
         frames_bytes: int | None = None,
@@ -103,10 +107,9 @@ class Cluster(Groups, Pasts, Placing):
         budget: BudgetSettings | Mapping[str, Any] | None = None,
         cpus: int | None = None,
     ) -> None:
-        if shards < 1:
-            raise ConfigError("shards", shards, "1 or more")
-        if hosts is not None and hosts < 1:
-            raise ConfigError("hosts", hosts, "1 or more")
+        for field, count in (("shards", shards), ("hosts", hosts)):
+            if count is not None and count < 1:
+                raise ConfigError(field, count, "1 or more")
         if if_running not in IF_RUNNING:
             raise ConfigError("if_running", if_running, " or ".join(map(repr, IF_RUNNING)))
         if keep and folder is None:
@@ -126,10 +129,11 @@ class Cluster(Groups, Pasts, Placing):
             placement=check_placement(placement),
             resources=dict(resources or {}),
             strategy=check_strategy(strategy),
+            journal=journal,
+            archive=archive,
         )
         self._address = address
-        self._if_running = if_running
-        self._keep = keep
+        self._if_running, self._keep = if_running, keep
         self._code = Code(tuple(functions), dict(minds or {}))
         self._runtime_env = dict(runtime_env or {})
         self._stores_node = stores_node

@@ -52,6 +52,7 @@ class InterruptKind(StrEnum):
     CANCEL = "cancel"
     KILL = "kill"
     MASK = "mask"
+    APPROVAL = "approval"
 
 
 class PageKind(StrEnum):
@@ -147,7 +148,8 @@ class Interrupt:
     ``coalesce`` (when not empty): a queued interrupt with the same key from the same sender is replaced.
     ``deadline_ms``: not handled after this time.  ``in_reply_to``: the call that a ``reply`` answers.
     ``wants_reply``: the sender is parked until a reply with this interrupt's id comes back.
-    ``target``: the interrupt that a ``cancel`` is aimed at (empty: whatever runs now).
+    ``target``: the interrupt that a ``cancel`` is aimed at (empty: whatever runs now), or the call that an ``approval``
+    is for; with ``failed`` that is a denial, and ``text`` says why.
     ``mask``: for kind ``mask``, the priorities to hold back from now on.
     ``hops`` counts agents passed on the way, for the hop limit.  ``ephemeral``: nothing of its chain is
     written to the archive, so that a question can be put (by an evaluation, say) without being remembered.

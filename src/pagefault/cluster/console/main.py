@@ -19,6 +19,7 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 
+from pagefault.cluster.console.approvals import approvals
 from pagefault.cluster.console.chat import chat_with
 from pagefault.cluster.console.check import chosen_model
 from pagefault.cluster.console.evaluate import evaluate
@@ -66,6 +67,7 @@ app.command()(replay)
 app.command()(fork)
 app.command()(topics)
 app.add_typer(dead, name="dead")
+app.add_typer(approvals, name="approvals")
 
 
 def configure_logging(level: str) -> None:

@@ -59,14 +59,14 @@ def replay(
         _replay_all(folder, name, address, embedder, as_json)
         return
     if verify:
-        compared = asyncio.run(_with_fleet(folder, name, address, embedder, lambda fleet: fleet.verify(agent)))
+        compared = asyncio.run(with_fleet(folder, name, address, embedder, lambda fleet: fleet.verify(agent)))
         if as_json:
             sys.stdout.write(json.dumps({"agent": agent, "compared": compared, "diverges": False}) + "\n")
         else:
             say(Console(), f"{agent}: its past is as it was lived; {compared:,} snapshots compared")
         return
     found = asyncio.run(
-        _with_fleet(folder, name, address, embedder, lambda fleet: fleet.replay(agent, step=to, record=record))
+        with_fleet(folder, name, address, embedder, lambda fleet: fleet.replay(agent, step=to, record=record))
     )
     if as_json:
         sys.stdout.write(json.dumps(asdict(found)) + "\n")
@@ -91,7 +91,7 @@ def fork(
     """Make a new agent that begins as another one was at any step: what if it had another policy, persona, model?"""
     changes = Changes(policy=policy, persona=persona, model=model, context_tokens=context_tokens)
     made = asyncio.run(
-        _with_fleet(folder, name, address, embedder, lambda fleet: fleet.fork(agent, new, at=at, changes=changes))
+        with_fleet(folder, name, address, embedder, lambda fleet: fleet.fork(agent, new, at=at, changes=changes))
     )
     if as_json:
         sys.stdout.write(json.dumps({"agent": made, "from": agent, "at": at}) + "\n")
@@ -105,7 +105,7 @@ def _replay_all(folder: Path | None, name: str | None, address: str | None, embe
             progress.begin("living the run again", len(await fleet.agents()))
             return await fleet.replay_run(advance=progress.advance)
 
-    found = asyncio.run(_with_fleet(folder, name, address, embedder, live))
+    found = asyncio.run(with_fleet(folder, name, address, embedder, live))
     if as_json:
         sys.stdout.write(json.dumps({**asdict(found), "is_exact": found.is_exact}) + "\n")
     else:
@@ -121,13 +121,14 @@ def _replay_all(folder: Path | None, name: str | None, address: str | None, embe
         raise typer.Exit(1)
 
 
-async def _with_fleet(
+async def with_fleet(
     folder: Path | None,
     name: str | None,
     address: str | None,
     embedder: str,
     ask: Callable[[Cluster | Local], Awaitable[T]],
 ) -> T:
+    """What ``ask`` finds in the fleet that is meant: one that runs, or a folder that is opened for it."""
     fleet, place = running_fleet(folder, name, address)
     find_modules_beside(Path())
     if fleet is not None and await does_run(fleet):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, ParamSpec, Protocol, TypeVar, cast, overload
 
 from pagefault.runtime.errors import FunctionDefinitionError
@@ -31,6 +31,7 @@ class _Decorator(Protocol):
 EffectName = Literal["once", "idempotent", "pure"]
 Place = Literal["host", "ray"]
 Chains = Literal["requested", "always", "never"]
+Capability = Literal["reads_private", "sees_untrusted", "sends_out"]
 
 
 @overload
@@ -47,6 +48,8 @@ def function(
     resources: Mapping[str, float] | None = ...,
     timeout_ms: int | None = ...,
     strict: bool = ...,
+    requires_approval: bool = ...,
+    capabilities: Iterable[Capability] = ...,
 ) -> _Decorator: ...
 
 
@@ -61,6 +64,8 @@ def function(
     resources: Mapping[str, float] | None = None,
     timeout_ms: int | None = None,
     strict: bool = True,
+    requires_approval: bool = False,
+    capabilities: Iterable[Capability] = (),
 ) -> Any:
     """Offer a plain or ``async`` function to models, with or without arguments to the decorator.
 
@@ -78,6 +83,9 @@ def function(
         resources: of the Ray task, such as ``{"num_cpus": 2}``.
         timeout_ms: after this time the call has failed.
         strict: refuse parameter types that strict mode cannot show (free-form objects, tuples).
+        requires_approval: an operator has to agree to each call (``pagefault approvals``); until then its chain waits.
+        capabilities: what the function makes possible, for agents with ``rule_of_two``: ``reads_private``,
+            ``sees_untrusted`` (it brings in text that somebody else wrote), ``sends_out``.
 
     Raises:
         FunctionDefinitionError: it cannot be offered; the text names function and parameter, and says what
@@ -100,6 +108,8 @@ def function(
             strict=strict,
             resources=dict(resources or {}),
             timeout_ms=timeout_ms,
+            requires_approval=requires_approval,
+            capabilities=tuple(capabilities),
         )
         definition.shape  # noqa: B018  mistakes are told where the function is written, not where it is used
         cast("Any", target).definition = definition

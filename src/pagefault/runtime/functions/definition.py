@@ -11,7 +11,7 @@ from typing import Any
 
 from pagefault.runtime.errors import ConfigError, FunctionDefinitionError
 from pagefault.runtime.functions.schema import Shape, read_signature
-from pagefault.runtime.kernel.functions import FunctionSpec, MemoryView, Outcome, SystemCall
+from pagefault.runtime.kernel.functions import CAPABILITIES, FunctionSpec, MemoryView, Outcome, SystemCall
 from pagefault.runtime.values import AgentId, CallId, Effect, FunctionSchema, InterruptId
 
 PLACES = ("host", "ray")
@@ -58,6 +58,7 @@ class FunctionDefinition:
 
     ``effect``, ``runs_in`` and ``chains`` are those of
     :class:`~pagefault.runtime.kernel.functions.FunctionSpec`; ``resources`` are Ray's, for ``runs_in="ray"``;
+    ``requires_approval`` and ``capabilities`` are those of the decorator;
     ``timeout_ms`` of ``None`` leaves the time limit to whoever runs it.  A function whose first parameter is
     a :class:`~pagefault.runtime.kernel.functions.MemoryView` is a *system call*.
     """
@@ -70,8 +71,12 @@ class FunctionDefinition:
     strict: bool = True
     resources: Mapping[str, float] = field(default_factory=dict)
     timeout_ms: int | None = None
+    requires_approval: bool = False
+    capabilities: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        for capability in self.capabilities:
+            _one_of(self.name, "capabilities", capability, CAPABILITIES)
         _one_of(self.name, "runs_in", self.runs_in, PLACES)
         _one_of(self.name, "chains", self.chains, CHAINS)
         if self.timeout_ms is not None and (type(self.timeout_ms) is not int or self.timeout_ms <= 0):
@@ -136,6 +141,8 @@ class FunctionDefinition:
             runs_in=self.runs_in,
             system_call=self._system_call(settings) if self.is_system_call else None,
             chains=self.chains,
+            needs_approval=self.requires_approval,
+            capabilities=self.capabilities,
         )
 
     def keyword_arguments(self, arguments: str, context: CallContext | None = None) -> dict[str, Any]:

@@ -44,6 +44,8 @@ class Agent(_Strict):
     the processor (``base_url``, ``api_key_env``, ``timeout_s``…).  ``functions`` are names, or the sets ``memgpt`` and
     ``all``; ``exports`` are those of them, by name, that other agents may call directly.  ``policy``, ``write_back``
     and ``fetch`` name paging policies, ``scorer`` what says how important a page is where its sender does not.
+    ``rule_of_two`` asks an operator before anything is sent out once private data and text that somebody else wrote
+    have come together; ``approval_s`` is how long calls wait for one.
     ``context_tokens`` is the budget of prompt and reply together, ``reply_tokens`` the part kept for the reply.  The
     other limits are those of :mod:`pagefault.runtime.kernel.settings`.
     """
@@ -81,6 +83,8 @@ class Agent(_Strict):
     chaining: Literal["heartbeat", "calls"] = "heartbeat"
     plain_text: Literal["deliver", "monologue"] = "deliver"
     tags: tuple[str, ...] = ()
+    rule_of_two: bool = False
+    approval_s: float = Field(24 * 3600.0, gt=0)
 
     def __init__(self, name: str | None = None, **fields: Any) -> None:
         """Raises :class:`~pagefault.runtime.errors.ConfigError` for the first field that is wrong."""
@@ -126,12 +130,17 @@ class Agent(_Strict):
                 low_share=self.low_share,
                 keep_last_pages=self.keep_last_pages,
             ),
-            chain=ChainSettings(steps_max=self.steps_max, snapshot_steps=self.snapshot_steps),
+            chain=ChainSettings(
+                steps_max=self.steps_max,
+                snapshot_steps=self.snapshot_steps,
+                approval_ms=max(1, round(self.approval_s * 1000)),
+            ),
             mailbox=MailboxSettings(interrupts_max=self.mailbox_max),
             chaining=self.chaining,
             plain_text=self.plain_text,
             search_results=self.search_results,
             tags=self.tags,
+            rule_of_two=self.rule_of_two,
         )
         validate(made)
         return made

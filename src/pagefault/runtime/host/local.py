@@ -16,6 +16,7 @@ from typing import Any, Self
 from pagefault.policies.tiers import Tier
 from pagefault.runtime.errors import UsageError
 from pagefault.runtime.functions.registry import Registry
+from pagefault.runtime.host.approvals import Approvals
 from pagefault.runtime.host.clock import Clock
 from pagefault.runtime.host.config import Agent
 from pagefault.runtime.host.fleet import (
@@ -28,10 +29,9 @@ from pagefault.runtime.host.fleet import (
     register_all,
     text_of,
 )
-from pagefault.runtime.host.groups import Groups, Post
+from pagefault.runtime.host.groups import Post
 from pagefault.runtime.host.host import Host
 from pagefault.runtime.host.local_router import LocalRouter
-from pagefault.runtime.host.pasts import Pasts
 from pagefault.runtime.host.records import AgentRow, Answer, Inspection, Step
 from pagefault.runtime.host.residency import FrameSettings
 from pagefault.runtime.host.services import PastStores
@@ -44,12 +44,13 @@ from pagefault.runtime.models.budget.processor import budgeted
 from pagefault.runtime.models.budget.settings import BudgetSettings, Endpoint, budget_plan
 from pagefault.runtime.models.registry import make_processor
 from pagefault.runtime.models.tokens import BpeTokenCounter
+from pagefault.runtime.store.open import EDGE, SQLITE, check_drivers
 from pagefault.runtime.values import AgentId, Interrupt, InterruptId
 
 IDLE_POLL_S = 0.005
 
 
-class Local(Groups, Pasts):
+class Local(Approvals):
     """Agents in this process, with their journal and archive in ``folder``.
 
     Use it as an asynchronous context manager.  ``folder`` is made if absent, and opened again it has the
@@ -57,7 +58,8 @@ class Local(Groups, Pasts):
     end.  ``functions`` are the program's own, decorated with :func:`pagefault.function`.  ``durability``:
     ``sync`` survives a power cut, ``async`` only the death of the process, ``exit`` not even that (see
     :mod:`~pagefault.runtime.store.sqlite_file`).  ``embedder``: ``wordllama``,
-    ``hash`` or ``openai:MODEL``.  ``tiers``: see :class:`~pagefault.policies.tiers.Tier`; pages that leave a context
+    ``hash`` or ``openai:MODEL``.  ``journal`` is ``sqlite`` or
+    ``postgresql://…``, ``archive`` is ``edge`` or ``http://…`` (a Qdrant server), see docs/stores.md.  ``tiers``: see :class:`~pagefault.policies.tiers.Tier`; pages that leave a context
     are kept there, so that a page fault need not reach the archive.  ``endpoints`` and ``budget``: what model
     servers allow, and what may be spent; see :mod:`~pagefault.runtime.models.budget.settings`.
 
@@ -75,6 +77,8 @@ class Local(Groups, Pasts):
         functions: Iterable[Callable[..., Any]] = (),
         durability: str = "sync",
         embedder: str = "wordllama",
+        journal: str = SQLITE,
+        archive: str = EDGE,
         tiers: Iterable[Tier | Mapping[str, Any]] = (),
         endpoints: Iterable[Endpoint | Mapping[str, Any]] = (),
         budget: BudgetSettings | Mapping[str, Any] | None = None,
@@ -90,6 +94,8 @@ class Local(Groups, Pasts):
         self._folder = Path(folder) if folder is not None else None
         self._durability = durability
         self._embedder = embedder
+        check_drivers(journal, archive)
+        self._drivers = {"journal": journal, "archive": archive}
         self._tiers = checked_tiers(tiers)
         self._budget = budget_plan(endpoints, budget)
         self._frames = FrameSettings(frames, frames_bytes, frames_policy, idle_s=idle_s, memory_bytes=memory_bytes)
@@ -142,7 +148,9 @@ class Local(Groups, Pasts):
         return self
 
     async def _open_stores(self, folder: Path) -> ThreadStores:
-        opened = partial(ThreadStores.open, folder, durability=self._durability, embedder=self._embedder)
+        opened = partial(
+            ThreadStores.open, folder, durability=self._durability, embedder=self._embedder, **self._drivers
+        )
         if not isinstance(self._clock, VirtualClock):
             return await asyncio.to_thread(opened)
         self._clock.check_loop()

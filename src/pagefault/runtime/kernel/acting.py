@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from pagefault.policies.contract import Leave
+from pagefault.runtime.kernel.approval import ask_operator, note_capabilities, wants_approval
 from pagefault.runtime.kernel.effects import Deliver, RunFunction, SearchArchive, Send, SetTimer
 from pagefault.runtime.kernel.fetching import load_effect, with_room
 from pagefault.runtime.kernel.functions import (
@@ -82,7 +83,11 @@ def _run(data: AgentData, chain: Chain, call: FunctionCall) -> bool:
     arguments, heartbeat = data.functions.check(call.name, call.arguments)
     spec = data.functions.get(call.name)
     assert spec is not None, f"{call.name} was checked but is not in the table"
+    if wants_approval(data, chain, call, spec):
+        ask_operator(data, chain, call)
+        return True
     data.notice("function_called", text=call.name)
+    note_capabilities(data, spec)
     wants_step = spec.chains == "always" or (spec.chains == "requested" and heartbeat)
     if data.definition.chaining == "calls" and spec.chains != "never":
         wants_step = True

@@ -134,6 +134,7 @@ class AgentState(AgentData):
             "now_ms": self.now_ms,
             "paused_until_ms": self.paused_until_ms,
             "timers": [[key, timer] for key, timer in self.timers.items()],
+            "seen": list(self.seen),
             "steps_at_snapshot": self.steps_at_snapshot,
             "ordinal": self.ordinal,
             "calls_made": self.calls_made,
@@ -174,6 +175,7 @@ class AgentState(AgentData):
         self.statistics = Statistics(**{key: int(value) for key, value in state["statistics"].items() if key in known})
         for name in ("warned", "epoch", "now_ms", "paused_until_ms", "steps_at_snapshot", "ordinal", "calls_made"):
             setattr(self, name, state[name])
+        self.seen = dict.fromkeys(str(each) for each in state.get("seen", ()))
         self.timers = {str(key): timer for key, timer in state["timers"]}
         self.remembered = OrderedDict((InterruptId(key), PageId(page_id)) for key, page_id in state["remembered"])
         self.evicted = OrderedDict.fromkeys(PageId(key) for key in state["evicted"])

@@ -7,7 +7,7 @@ from pagefault.runtime.kernel.events import InterruptArrived
 from pagefault.runtime.kernel.others import is_from_agent, may_cancel
 from pagefault.runtime.kernel.state import AgentData
 from pagefault.runtime.kernel.turns import cancel, kill, report_end, run
-from pagefault.runtime.values import Interrupt, InterruptId, InterruptKind, PageId
+from pagefault.runtime.values import Interrupt, InterruptId, InterruptKind, PageId, Priority
 
 _STEERING = frozenset({InterruptKind.CANCEL, InterruptKind.KILL, InterruptKind.MASK})
 
@@ -29,6 +29,8 @@ def on_interrupt(data: AgentData, event: InterruptArrived) -> None:
         _steer(data, interrupt)
     elif interrupt.kind is InterruptKind.REPLY:
         _take_answer(data, interrupt)
+    elif interrupt.kind is InterruptKind.APPROVAL:
+        _take_approval(data, interrupt)
     elif interrupt.kind is InterruptKind.HEARTBEAT and data.now_ms < data.paused_until_ms:
         _accept(data, interrupt)
         data.notice("suppressed", cause=interrupt.id)
@@ -118,6 +120,20 @@ def _take_answer(data: AgentData, interrupt: Interrupt) -> None:
         data.notice("late", text=interrupt.in_reply_to, cause=interrupt.id)
         return
     chain.answer = interrupt
+
+
+def _take_approval(data: AgentData, interrupt: Interrupt) -> None:
+    """An operator agrees to a call that waits, or does not; agents are no operators."""
+    chain = data.parked.get(interrupt.target)
+    is_operator = interrupt.priority is Priority.OPERATOR and not is_from_agent(interrupt)
+    if not is_operator or chain is None or chain.waits_for or chain.answer is not None:
+        data.notice("approval_refused", text=interrupt.target, cause=interrupt.id)
+        why = "no call of that id waits for approval" if is_operator else "only an operator may approve or deny"
+        _refuse(data, interrupt, why, retry=False)
+        return
+    _accept(data, interrupt)
+    chain.answer = interrupt
+    report_end(data, interrupt, "yielded")
 
 
 def on_interrupt_stopped(data: AgentData, event: InterruptArrived) -> None:

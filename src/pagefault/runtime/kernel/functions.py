@@ -226,6 +226,10 @@ class PublishTo:
     text: str
 
 
+CAPABILITIES = ("reads_private", "sees_untrusted", "sends_out")
+"""What a function makes possible: it gives access to what is private, brings in text that somebody else wrote, or
+carries something out of the agent.  All three together are what an injection needs to steal (the lethal trifecta;
+Meta's Agents Rule of Two, 2025)."""
 Outcome = Done | Search | FetchPages | CallAgent | SubscribeTo | PublishTo
 SystemCall = Callable[[MemoryView, Mapping[str, Any]], Outcome]
 
@@ -236,7 +240,8 @@ class FunctionSpec:
 
     ``system_call`` is set for functions that act on the agent's own memory; the others run in the host
     (``runs_in="host"``) or as a Ray task (``"ray"``).  ``chains``: ``requested`` (by ``request_heartbeat``),
-    ``always`` or ``never``.
+    ``always`` or ``never``.  ``needs_approval``: an operator has to agree to each call.  ``capabilities`` are of
+    :data:`CAPABILITIES`.
     """
 
     schema: FunctionSchema
@@ -244,6 +249,8 @@ class FunctionSpec:
     runs_in: str = "host"
     system_call: SystemCall | None = None
     chains: str = "requested"
+    needs_approval: bool = False
+    capabilities: tuple[str, ...] = ()
 
 
 class FunctionTable(Protocol):

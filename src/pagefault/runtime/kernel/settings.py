@@ -93,6 +93,7 @@ class ChainSettings:
     call_arguments_chars: int = 65536  # of one call
     timers_max: int = 64  # timers that one agent may have running
     attempts_max: int = 5  # times the host may die in one piece of work before its chain is quarantined
+    approval_ms: int = 24 * 3600 * 1000  # how long a call waits for an operator
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +127,8 @@ class AgentDefinition:
     ``chaining``: ``heartbeat`` (a chain goes on when a call asks for it, as in the MemGPT paper) or
     ``calls`` (whenever a function other than ``send_message`` was called, for models that forget to ask).
     ``plain_text``: what to do with a reply that calls nothing, ``deliver`` it or keep it as ``monologue``.
+    ``rule_of_two``: a function that sends something out needs an operator's approval once private data and text that
+    somebody else wrote have come together in the agent.
     """
 
     id: AgentId
@@ -145,6 +148,7 @@ class AgentDefinition:
     search_results: int = 10
     tags: tuple[str, ...] = ()
     exports: tuple[str, ...] = ()
+    rule_of_two: bool = False
 
 
 def validate(definition: AgentDefinition) -> None:

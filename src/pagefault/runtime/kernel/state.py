@@ -61,7 +61,8 @@ class Chain:
     for the agent ``waits_for`` until ``waits_until_ms``, ``answer`` what came back.  A chain that is put aside keeps
     all of this: it is the continuation.  ``said`` is what whoever began the chain is told, ``failed`` whether
     that is why there is no answer.  ``crashes`` counts deaths of the host in what ``died_in`` names,
-    the last of them after ``died_at_step`` steps; see :mod:`.quarantine`.
+    the last of them after ``died_at_step`` steps; see :mod:`.quarantine`.  ``approved`` is a pending call
+    that an operator has agreed to.
     """
 
     interrupt: Interrupt
@@ -82,6 +83,7 @@ class Chain:
     crashes: int = 0
     died_in: str = ""
     died_at_step: int = 0
+    approved: str = ""
 
     @property
     def cause(self) -> InterruptId:
@@ -210,6 +212,7 @@ class AgentData:
         self.epoch = 0
         self.now_ms = 0
         self.paused_until_ms = 0
+        self.seen: dict[str, None] = {}  # capabilities that have been at work in this agent
         self.timers: dict[str, Timer] = {}
         self.steps_at_snapshot = 0
         self.ordinal = 0

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pagefault.runtime.kernel.acting import run_calls
+from pagefault.runtime.kernel.approval import note_arrival, take_decision
 from pagefault.runtime.kernel.context import Assembled
 from pagefault.runtime.kernel.effects import CallModel, CancelCall, ChainEnded, Deliver, Send, TakeSnapshot
 from pagefault.runtime.kernel.intake import take_call, take_interrupt, take_reply, take_result
@@ -92,6 +93,7 @@ def _begin(data: AgentData, interrupt: Interrupt) -> None:
     chain = data.chain = Chain(interrupt, PageId(""))
     data.statistics.chains += 1
     data.notice("chain_started", text=interrupt.kind.value)
+    note_arrival(data, interrupt)
     if chain.is_call:
         data.notice("called", text=interrupt.function)
         begin_call(data, chain)
@@ -125,6 +127,10 @@ def _resume_parked(data: AgentData, key: InterruptId) -> None:
     chain.waiting_call = chain.answer = None
     chain.proceed = True
     data.notice("chain_resumed")
+    if answer.kind is InterruptKind.APPROVAL or not chain.waits_for:
+        take_decision(data, chain, call, answer)
+        return
+    note_arrival(data, answer)
     text = answer.text or "(no words)"
     take_result(data, call, not answer.failed, text if answer.failed else f"{answer.sender} answers: {text}")
 
