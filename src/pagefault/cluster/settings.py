@@ -11,6 +11,7 @@ from typing import Any
 from pagefault.policies.tiers import Tier
 from pagefault.runtime.host.residency import FrameSettings
 from pagefault.runtime.models.budget.settings import Plan
+from pagefault.runtime.store.open import EDGE, SQLITE, check_drivers
 
 SCHEDULER_NAME = "scheduler"
 NAMESPACE_PREFIX = "pagefault-"
@@ -38,6 +39,11 @@ class FleetSettings:
     placement: str = "packed"
     resources: Mapping[str, float] = field(default_factory=dict)
     strategy: str = "spread"
+    journal: str = field(default=SQLITE, repr=False)  # it may have a password in it
+    archive: str = EDGE
+
+    def __post_init__(self) -> None:
+        check_drivers(self.journal, self.archive)
 
     @property
     def name(self) -> str:

@@ -18,7 +18,12 @@ class StoreActor:
 
     def __init__(self, settings: FleetSettings, shard: int) -> None:
         self._stores = ThreadStores.open(
-            settings.path, shard=shard, durability=settings.durability, embedder=settings.embedder
+            settings.path,
+            shard=shard,
+            durability=settings.durability,
+            embedder=settings.embedder,
+            journal=settings.journal,
+            archive=settings.archive,
         )
         tune_collector()
 
@@ -89,7 +94,10 @@ class StoreActor:
         return await self._stores.topics(None if agent is None else AgentId(agent))
 
     async def write_pages(self, data: bytes) -> None:
+        """Answers when the pages are in the archive: its host gives them up then, and would not know that they were
+        lost with a queue in the memory of this process."""
         await self._stores.write_pages([(owner, page, seq) for owner, page, seq in unpack(data)])
+        await self._stores.flush()
 
     async def forget(self, owner: bytes, page_ids: list[str]) -> None:
         await self._stores.forget(unpack(owner), [PageId(page_id) for page_id in page_ids])

@@ -5,10 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-import qdrant_edge as qdrant
-
-from pagefault.runtime.store.edge import EdgeArchive
+from pagefault.runtime.store.archive import PointArchive
 from pagefault.runtime.store.hybrid import HybridSearch
+from pagefault.runtime.store.points import point_id
 from pagefault.runtime.store.protocols import FoundPages, StoredPage
 from pagefault.runtime.values import AgentId, ArchiveQuery, Page, PageId, PageKind
 
@@ -77,8 +76,9 @@ def talk(agent: AgentId = ANN) -> list[StoredPage]:
     ]
 
 
-def empty(archive: EdgeArchive) -> None:
+def empty(archive: PointArchive) -> None:
     """Take everything out, so that the next test can have the archive: making one takes a second on a busy disk."""
-    with archive._shard._engine() as shard:
-        shard.update(qdrant.UpdateOperation.delete_points_by_filter(qdrant.Filter()))
-    archive._hybrid = HybridSearch(archive._shard, archive._embedder)  # the old one remembers what it read
+    gone = list(archive.pages())
+    if gone:
+        archive._points.delete([point_id(each.tenant, each.agent, each.page.id) for each in gone])
+    archive._hybrid = HybridSearch(archive._points, archive._embedder)  # the old one remembers what it read

@@ -10,6 +10,7 @@ from pagefault.runtime.errors import ConfigError, EmbeddingMismatch, StoreCorrup
 from pagefault.runtime.store.embed import HashEmbedder
 from pagefault.runtime.store.open import open_stores
 from pagefault.runtime.store.protocols import Append
+from tests.postgres_server import running_server
 from tests.runtime.store.helpers import ANN, TENANT, page, query
 
 
@@ -69,3 +70,31 @@ def test_closing_goes_on_when_the_archive_cannot_be_written(tmp_path: Path, monk
     monkeypatch.setattr(stores.archive, "upsert", full)
     stores.close()
     open_stores(tmp_path, 0, HashEmbedder()).close()
+
+
+@pytest.mark.parametrize(
+    ("journal", "archive", "said"),
+    [
+        ("oracle", "edge", "journal: found 'oracle', allowed: sqlite, or postgresql://"),
+        ("mysql://ann:swordfish@h", "edge", "journal: found 'an address'"),
+        ("sqlite", "qdrant", "archive: found 'qdrant', allowed: edge, or http://"),
+    ],
+)
+def test_another_driver_is_refused_before_anything_is_made(
+    tmp_path: Path, journal: str, archive: str, said: str
+) -> None:
+    with pytest.raises(ConfigError, match=said) as caught:
+        open_stores(tmp_path / "data", 0, HashEmbedder(), journal=journal, archive=archive)
+    assert "swordfish" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_journal_in_a_database_and_an_archive_beside_it(tmp_path: Path) -> None:
+    with running_server() as server:
+        stores = open_stores(tmp_path, 0, HashEmbedder(), journal=server.address())
+        stores.journal.register(ANN, b"gardener")
+        stores.close()
+        assert not (tmp_path / "shards" / "00" / "journal.sqlite").exists()
+        stores = open_stores(tmp_path, 0, HashEmbedder(), journal=server.address())
+        assert stores.journal.definition(ANN) == b"gardener"
+        stores.close()

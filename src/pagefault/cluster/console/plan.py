@@ -13,6 +13,7 @@ from pagefault.cluster.worlds.dialogues import Dialogues, load_dialogues
 from pagefault.cluster.worlds.village import Village
 from pagefault.runtime.errors import ConfigError
 from pagefault.runtime.host.config import config_error
+from pagefault.runtime.store.open import EDGE, SQLITE
 
 
 class _Table(BaseModel):
@@ -34,6 +35,8 @@ class FleetTable(_Table):
     folder: str | None = None
     durability: Literal["sync", "async", "exit"] = "sync"
     embedder: str = "wordllama"
+    journal: str = SQLITE
+    archive: str = EDGE
     frames: Annotated[int | None, Field(ge=1)] = None
     frames_policy: str = "lru"
     idle_s: Annotated[float | None, Field(gt=0)] = None

@@ -59,7 +59,8 @@ class Local(Approvals):
     ``sync`` survives a power cut, ``async`` only the death of the process, ``exit`` not even that (see
     :mod:`~pagefault.runtime.store.sqlite_file`).  ``embedder``: ``wordllama``,
     ``hash`` or ``openai:MODEL``.  ``journal`` is ``sqlite`` or
-    ``postgresql://…``, ``archive`` is ``edge`` or ``http://…`` (a Qdrant server), see docs/stores.md.  ``tiers``: see :class:`~pagefault.policies.tiers.Tier`; pages that leave a context
+    ``postgresql://…``, ``archive`` is ``edge`` or ``http://…`` (a Qdrant server), see docs/stores.md.
+    ``tiers``: see :class:`~pagefault.policies.tiers.Tier`; pages that leave a context
     are kept there, so that a page fault need not reach the archive.  ``endpoints`` and ``budget``: what model
     servers allow, and what may be spent; see :mod:`~pagefault.runtime.models.budget.settings`.
 
@@ -95,7 +96,7 @@ class Local(Approvals):
         self._durability = durability
         self._embedder = embedder
         check_drivers(journal, archive)
-        self._drivers = {"journal": journal, "archive": archive}
+        self._drivers = (journal, archive)
         self._tiers = checked_tiers(tiers)
         self._budget = budget_plan(endpoints, budget)
         self._frames = FrameSettings(frames, frames_bytes, frames_policy, idle_s=idle_s, memory_bytes=memory_bytes)
@@ -148,8 +149,14 @@ class Local(Approvals):
         return self
 
     async def _open_stores(self, folder: Path) -> ThreadStores:
+        journal, archive = self._drivers
         opened = partial(
-            ThreadStores.open, folder, durability=self._durability, embedder=self._embedder, **self._drivers
+            ThreadStores.open,
+            folder,
+            durability=self._durability,
+            embedder=self._embedder,
+            journal=journal,
+            archive=archive,
         )
         if not isinstance(self._clock, VirtualClock):
             return await asyncio.to_thread(opened)

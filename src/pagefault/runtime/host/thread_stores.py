@@ -18,7 +18,7 @@ from pagefault.runtime.errors import ConfigError, ModelError, Overloaded, StoreU
 from pagefault.runtime.host.services import Owner
 from pagefault.runtime.store.embed import make_embedder
 from pagefault.runtime.store.gateway import AgentMemory
-from pagefault.runtime.store.open import ShardStores, open_stores
+from pagefault.runtime.store.open import EDGE, SQLITE, ShardStores, open_stores
 from pagefault.runtime.store.protocols import WORK, Activation, Append, Past
 from pagefault.runtime.values import AgentId, ArchiveQuery, DeadLetter, LetterId, Page, PageId, SearchResult
 
@@ -44,14 +44,17 @@ class ThreadStores:
         shard: int = 0,
         durability: str = "sync",
         embedder: str = "wordllama",
+        journal: str = SQLITE,
+        archive: str = EDGE,
         threads: bool = True,
     ) -> Self:
-        """Open a shard's folder, made if absent.  Blocks.
+        """Open a shard's stores, made if absent, see :func:`~pagefault.runtime.store.open.open_stores`.  Blocks.
 
         Raises :class:`~pagefault.runtime.errors.StoreUnavailable`,
         :class:`~pagefault.runtime.errors.EmbeddingMismatch`, :class:`~pagefault.runtime.errors.UnknownName`.
         """
-        return cls(open_stores(folder, shard, make_embedder(embedder), durability), threads=threads)
+        stores = open_stores(folder, shard, make_embedder(embedder), durability, journal=journal, archive=archive)
+        return cls(stores, threads=threads)
 
     async def _in_journal(self, work: Callable[[], T]) -> T:
         if self._journal_thread is None:

@@ -11,6 +11,7 @@ from uuid import UUID
 import qdrant_edge as qdrant
 
 from pagefault.runtime.errors import StoreCorrupt, StoreError, StoreUnavailable
+from pagefault.runtime.store.bm25 import bm25_weights
 from pagefault.runtime.store.hybrid import Ranked
 from pagefault.runtime.store.points import KIND_CODES, Scope, payload_of, storable
 from pagefault.runtime.store.protocols import StoredPage
@@ -20,11 +21,6 @@ __all__ = ["EdgeShard"]
 DENSE: Final = "dense"
 WORDS: Final = "words"
 PAGE_ONLY: Final = ["page"]
-BM25_K1: Final = 1.2
-BM25_B: Final = 0.75
-BM25_LENGTH: Final = 14.0
-"""The usual number of words of a page, stop words left out.  A constant, so that a page's vector never has
-to be written again because others came."""
 SCORE_DIGITS: Final = 5
 """The engine adds up in no fixed order: further digits vary, and with them the order of equals."""
 SCAN: Final = 1_000
@@ -32,7 +28,7 @@ SCAN: Final = 1_000
 
 
 class EdgeShard:
-    """An open shard.  Implements :class:`~pagefault.runtime.store.hybrid.CandidateSource`.
+    """An open shard.  Implements :class:`~pagefault.runtime.store.archive.Points`.
 
     Every method raises :class:`~pagefault.runtime.errors.StoreUnavailable` naming the folder when the
     engine cannot do it now.
@@ -140,10 +136,17 @@ class EdgeShard:
 
     def all(self, scope: Scope) -> Iterator[str]:
         """The JSON of all pages, in no order."""
+        return self._scan(_filter(scope))
+
+    def everything(self) -> Iterator[str]:
+        """The JSON of all pages of all owners, in no order."""
+        return self._scan(qdrant.Filter())
+
+    def _scan(self, passing: qdrant.Filter) -> Iterator[str]:
         offset: qdrant.PointId | None = None
         while True:
             request = qdrant.ScrollRequest(
-                limit=SCAN, offset=offset, filter=_filter(scope), with_payload=PAGE_ONLY, with_vector=False
+                limit=SCAN, offset=offset, filter=passing, with_payload=PAGE_ONLY, with_vector=False
             )
             with self._engine() as shard:
                 records, offset = shard.scroll(request)
@@ -252,15 +255,7 @@ _INDEXES: Final[dict[str, Any]] = {
 
 
 def _bm25(terms: list[int]) -> qdrant.SparseVector:
-    """The document side of BM25 (Robertson and Zaragoza 2009); the engine multiplies by the IDF."""
-    counts: dict[int, int] = {}
-    for term in terms:  # a Counter takes three times as long for the few words of a page
-        counts[term] = counts.get(term, 0) + 1
-    length = BM25_K1 * (1.0 - BM25_B + BM25_B * len(terms) / BM25_LENGTH)
-    if len(counts) == len(terms):
-        return qdrant.SparseVector(terms, [(BM25_K1 + 1.0) / (1.0 + length)] * len(terms))
-    weights = [count * (BM25_K1 + 1.0) / (count + length) for count in counts.values()]
-    return qdrant.SparseVector(list(counts), weights)
+    return qdrant.SparseVector(*bm25_weights(terms))
 
 
 def _owned_by(owners: Sequence[str]) -> qdrant.FieldCondition:

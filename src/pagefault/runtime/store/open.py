@@ -1,27 +1,38 @@
-"""Opening the two stores of a shard together: ``FOLDER/shards/NN/journal.sqlite`` and ``.../archive/``."""
+"""Opening the two stores of a shard together, by the drivers that are chosen for them.
+
+Embedded, they are ``FOLDER/shards/NN/journal.sqlite`` and ``FOLDER/shards/NN/archive/``.
+"""
 
 from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from pagefault.runtime.errors import ConfigError, StoreUnavailable
+from pagefault.runtime.store.archive import PointArchive
 from pagefault.runtime.store.edge import EdgeArchive
 from pagefault.runtime.store.gateway import MemoryGateway
-from pagefault.runtime.store.protocols import Archive, Embedder, Journal
+from pagefault.runtime.store.postgres import PostgresJournal
+from pagefault.runtime.store.postgres_session import is_postgres
+from pagefault.runtime.store.protocols import Embedder, PortableJournal
+from pagefault.runtime.store.server import ServerArchive, is_server
 from pagefault.runtime.store.space import OPEN_BYTES, require_space
 from pagefault.runtime.store.sqlite import SqliteJournal
 
-__all__ = ["ShardStores", "open_stores"]
+__all__ = ["EDGE", "SQLITE", "ShardStores", "check_drivers", "open_journal", "open_stores"]
+
+SQLITE: Final = "sqlite"
+EDGE: Final = "edge"
 
 
 @dataclass(frozen=True, slots=True)
 class ShardStores:
     """The open stores of one shard.  Memory is read and written through ``gateway`` only."""
 
-    journal: Journal
-    archive: Archive
+    journal: PortableJournal
+    archive: PointArchive
     gateway: MemoryGateway
 
     def close(self) -> None:
@@ -35,31 +46,72 @@ class ShardStores:
                 self.journal.close()
 
 
-def open_stores(folder: Path, shard: int, embedder: Embedder, durability: str = "sync") -> ShardStores:
+def open_stores(
+    folder: Path,
+    shard: int,
+    embedder: Embedder,
+    durability: str = "sync",
+    *,
+    journal: str = SQLITE,
+    archive: str = EDGE,
+) -> ShardStores:
     """Open the stores of a shard, made if absent; on an error nothing new is left behind.
 
-    Raises what :class:`~pagefault.runtime.store.sqlite.SqliteJournal` and
-    :class:`~pagefault.runtime.store.edge.EdgeArchive` raise, and
-    :class:`~pagefault.runtime.errors.ConfigError` for a negative shard.
+    ``journal`` is ``sqlite`` or the address of a PostgreSQL database, ``archive`` is ``edge`` or that of a Qdrant
+    server.  Only what is embedded is in the folder.
+
+    Raises what :class:`~pagefault.runtime.store.sqlite.SqliteJournal`,
+    :class:`~pagefault.runtime.store.postgres.PostgresJournal`, :class:`~pagefault.runtime.store.edge.EdgeArchive` and
+    :class:`~pagefault.runtime.store.server.ServerArchive` raise, and
+    :class:`~pagefault.runtime.errors.ConfigError` for a negative shard or another driver.
     """
     if shard < 0:
         raise ConfigError("shard", shard, "a whole number from 0")
+    check_drivers(journal, archive)
     place = Path(folder) / "shards" / f"{shard:02d}"
+    missing: list[Path] = []
+    if journal == SQLITE or archive == EDGE:
+        missing = _make(place)
+    opened: PortableJournal | None = None
+    try:
+        opened = open_journal(place / "journal.sqlite", shard, durability, journal)
+        pages = EdgeArchive(place / "archive", embedder) if archive == EDGE else ServerArchive(archive, embedder)
+    except BaseException:
+        # Whatever it was: the caller gets nothing that could be closed.
+        if opened is not None:
+            opened.close()
+        if missing:
+            shutil.rmtree(missing[-1], ignore_errors=True)
+        raise
+    return ShardStores(opened, pages, MemoryGateway(pages))
+
+
+def open_journal(path: Path, shard: int, durability: str, journal: str = SQLITE) -> PortableJournal:
+    """The journal of a shard: the file ``path``, or the shard's tables in a database; as :func:`open_stores`."""
+    if journal == SQLITE:
+        return SqliteJournal(path, durability)
+    return PostgresJournal(journal, shard, durability)
+
+
+def check_drivers(journal: str, archive: str) -> None:
+    """Raise :class:`~pagefault.runtime.errors.ConfigError` for drivers that there are not; opens nothing.
+
+    What was found is not repeated where it may be an address with a password in it.
+    """
+    if journal != SQLITE and not is_postgres(journal):
+        found = "an address" if "/" in journal else journal
+        raise ConfigError("journal", found, "sqlite, or postgresql://user:password@host/database")
+    if archive != EDGE and not is_server(archive):
+        found = "an address" if "/" in archive else archive
+        raise ConfigError("archive", found, "edge, or http://host:6333")
+
+
+def _make(place: Path) -> list[Path]:
+    """Make a folder; returns what was not there before, itself first."""
     require_space(place, OPEN_BYTES)
     missing = [path for path in (place, *place.parents) if not path.exists()]
     try:
         place.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreUnavailable(f"{place}: cannot be made: {error.strerror}") from error
-    journal: Journal | None = None
-    try:
-        journal = SqliteJournal(place / "journal.sqlite", durability)
-        archive = EdgeArchive(place / "archive", embedder)
-    except BaseException:
-        # Whatever it was: the caller gets nothing that could be closed.
-        if journal is not None:
-            journal.close()
-        if missing:
-            shutil.rmtree(missing[-1], ignore_errors=True)
-        raise
-    return ShardStores(journal, archive, MemoryGateway(archive))
+    return missing
