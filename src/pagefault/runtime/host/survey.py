@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from pagefault.runtime.errors import StoreUnavailable
+from pagefault.runtime.errors import StoreCorrupt, StoreUnavailable
 from pagefault.runtime.host.frame import Frame
-from pagefault.runtime.host.records import AgentRow
-from pagefault.runtime.store.protocols import WORK
+from pagefault.runtime.host.records import AgentRow, decode_definition
+from pagefault.runtime.host.snapshots import decode_snapshot
+from pagefault.runtime.store.protocols import WORK, Life
 from pagefault.runtime.store.sqlite import SqliteJournal
 from pagefault.runtime.values import AgentId
 
 FOREVER_MS = 2**62
+LOOKED_INTO_MAX = 5_000
+"""Sleepers of one shard whose snapshots are read: a millisecond each."""
 ASLEEP = "asleep"
 DUE = "due"
 
@@ -64,7 +68,35 @@ def survey_folder(folder: Path, prefix: str = "") -> list[AgentRow]:
     for file in files:
         journal = SqliteJournal(file)
         try:
-            rows += merged((), list(journal.agents(prefix)), journal.due(FOREVER_MS))
+            rows += _looked_into(journal, merged((), list(journal.agents(prefix)), journal.due(FOREVER_MS)))
         finally:
             journal.close()
     return sorted(rows, key=lambda row: row.agent)
+
+
+def _looked_into(journal: SqliteJournal, rows: list[AgentRow]) -> list[AgentRow]:
+    """The rows with what the newest snapshots say, if they are not too many to read."""
+    if len(rows) > LOOKED_INTO_MAX:
+        return rows
+    return [_with_snapshot(row, journal.life(row.agent)) for row in rows]
+
+
+def _with_snapshot(row: AgentRow, life: Life) -> AgentRow:
+    """A sleeper as it was when it was last saved: a fleet that was stopped has saved all there is."""
+    if life.snapshot is None:
+        return replace(row, waiting=0, tokens=0, steps=0, faults=0) if life.last_seq == 0 else row
+    state = decode_snapshot(life.agent, life.snapshot)
+    settings = decode_definition(life.agent, life.definition).context
+    try:
+        counts, mailbox = state["statistics"], state["mailbox"]["interrupts"]
+        return replace(
+            row,
+            waiting=len(mailbox),
+            oldest_ms=min((interrupt.created_ms for interrupt in mailbox), default=None),
+            tokens=int(counts["context_tokens"]),
+            prompt_limit=settings.prompt_limit,
+            steps=int(counts["steps"]),
+            faults=int(counts["page_faults"]),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise StoreCorrupt(f"snapshot of {life.agent} cannot be read: {error!r}") from error
