@@ -72,13 +72,13 @@ async def test_a_survey_wakes_nobody_and_knows_who_works_sleeps_and_waits(tmp_pa
         await fleet.idle()
     kept = {row.agent: row for row in survey_folder(tmp_path)}
     assert list(kept) == list(found)
-    waits = kept[AgentId("waits")]
-    assert (waits.phase, waits.place, waits.timer_ms, waits.waiting) == (ASLEEP, "", wake_ms, 0)
-    assert waits.steps is not None, "what was saved of a sleeper is read, without waking it"
-    assert waits.steps > 0
-    assert waits.tokens is not None
-    assert waits.prompt_limit is not None
-    assert 0 < waits.tokens <= waits.prompt_limit
+    saved = kept[AgentId("waits")]
+    assert (saved.phase, saved.place, saved.timer_ms, saved.waiting) == (ASLEEP, "", wake_ms, 0)
+    assert saved.steps is not None, "what was saved of a sleeper is read, without waking it"
+    assert saved.steps > 0
+    assert saved.tokens is not None
+    assert saved.prompt_limit is not None
+    assert 0 < saved.tokens <= saved.prompt_limit
     assert [row.agent for row in survey_folder(tmp_path, "wa")] == ["waits"]
 
 
