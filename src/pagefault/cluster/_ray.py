@@ -32,6 +32,7 @@ from ray.experimental import internal_kv
 from ray.util import list_named_actors
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from pagefault.cluster.ray_token import keep_token_private
 from pagefault.policies.contract import PolicyError
 from pagefault.runtime import errors
 from pagefault.runtime.errors import ConfigError, PagefaultError, StoreUnavailable
@@ -96,6 +97,7 @@ class Session:
                 "object_store_memory": OBJECT_STORE_BYTES,
                 "_temp_dir": str(folder),
             }
+            keep_token_private()  # Ray wants it shown by default, and would let others read it
             if cpus is not None:
                 options["num_cpus"] = cpus
         else:
