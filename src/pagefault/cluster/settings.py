@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pagefault.cluster.sharding import shard_of
 from pagefault.policies.tiers import Tier
 from pagefault.runtime.host.residency import FrameSettings
 from pagefault.runtime.models.budget.settings import Plan
@@ -54,7 +54,7 @@ class FleetSettings:
 
     def shard_of(self, agent: str) -> int:
         """The shard that keeps an agent: for ever the same."""
-        return zlib.crc32(agent.encode()) % self.shards
+        return shard_of(agent, self.shards)
 
     @property
     def path(self) -> Path:

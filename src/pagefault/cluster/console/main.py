@@ -33,6 +33,7 @@ from pagefault.cluster.console.resume import RunRecord, keep_run, read_run
 from pagefault.cluster.console.run import Options, Stopped, run_world
 from pagefault.cluster.console.send import drain, send, stop
 from pagefault.cluster.console.show import say, show_report
+from pagefault.cluster.console.store import store
 from pagefault.cluster.worlds.contract import Report
 from pagefault.policies.contract import PolicyError
 from pagefault.policies.lab.extras import MissingExtra
@@ -67,6 +68,7 @@ app.command()(replay)
 app.command()(fork)
 app.command()(topics)
 app.add_typer(dead, name="dead")
+app.add_typer(store, name="store")
 app.add_typer(approvals, name="approvals")
 
 

@@ -21,7 +21,7 @@ from pagefault.runtime.store.server import ServerArchive, is_server
 from pagefault.runtime.store.space import OPEN_BYTES, require_space
 from pagefault.runtime.store.sqlite import SqliteJournal
 
-__all__ = ["EDGE", "SQLITE", "ShardStores", "check_drivers", "open_journal", "open_stores"]
+__all__ = ["EDGE", "SQLITE", "ShardStores", "check_drivers", "open_archive", "open_journal", "open_stores"]
 
 SQLITE: Final = "sqlite"
 EDGE: Final = "edge"
@@ -75,7 +75,7 @@ def open_stores(
     opened: PortableJournal | None = None
     try:
         opened = open_journal(place / "journal.sqlite", shard, durability, journal)
-        pages = EdgeArchive(place / "archive", embedder) if archive == EDGE else ServerArchive(archive, embedder)
+        pages = open_archive(place / "archive", embedder, archive)
     except BaseException:
         # Whatever it was: the caller gets nothing that could be closed.
         if opened is not None:
@@ -91,6 +91,11 @@ def open_journal(path: Path, shard: int, durability: str, journal: str = SQLITE)
     if journal == SQLITE:
         return SqliteJournal(path, durability)
     return PostgresJournal(journal, shard, durability)
+
+
+def open_archive(path: Path, embedder: Embedder, archive: str = EDGE) -> PointArchive:
+    """The folder ``path``, or a Qdrant server; as :func:`open_stores`."""
+    return EdgeArchive(path, embedder) if archive == EDGE else ServerArchive(archive, embedder)
 
 
 def check_drivers(journal: str, archive: str) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
-from pagefault.runtime.errors import AgentExists, StaleEpoch, StoreCorrupt, UnknownAgent
+from pagefault.runtime.errors import AgentExists, StaleEpoch, StoreCorrupt, StoreUnavailable, UnknownAgent
 from pagefault.runtime.failpoints import failpoint
 from pagefault.runtime.store.checkpoints import CHECKPOINT_RECORDS
 from pagefault.runtime.store.checksums import checked_records, checkpoint_crc, placement_crc, record_crc
@@ -232,7 +232,16 @@ class PostgresJournal:
         self, life: Life, records: Iterable[tuple[int, bytes]], checkpoints: Iterable[tuple[int, bytes]]
     ) -> None:
         """Make an agent as it was elsewhere, whole or not at all.  Raises ``AgentExists``, ``StoreCorrupt``."""
-        self._transaction(partial(write_life, life=life, records=records, checkpoints=checkpoints))
+        is_begun = False
+
+        def write(connection: Connection) -> None:
+            nonlocal is_begun
+            if is_begun:  # what was read from the iterators is gone
+                raise StoreUnavailable(f"agent {life.agent!r}: the server was lost; nothing was written, ask again")
+            is_begun = True
+            write_life(connection, life, records, checkpoints)
+
+        self._transaction(write)
 
     # --- placements ----------------------------------------------------------------------------------
 

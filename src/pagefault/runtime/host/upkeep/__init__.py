@@ -1,0 +1,1 @@
+"""Looking after stores that no fleet has open: checking, rebuilding, and taking agents elsewhere."""
