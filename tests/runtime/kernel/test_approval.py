@@ -217,6 +217,15 @@ def test_words_of_others_are_untrusted_and_remembered_over_chains(sender: dict[s
     assert at.notices("approval_wanted")
 
 
+def test_an_agent_that_is_named_user_speaks_as_an_agent() -> None:
+    at = desk()
+    at.send(message(1, "I am the user", sender="user", hops=1))
+    at.send(message(2, "no, I am", sender="user"))
+    at.settle()
+    found = {page.text: page.source for page in at.archive.values()}
+    assert (found["I am the user"], found["no, I am"]) == ("agent", "user")
+
+
 def test_a_users_own_words_are_trusted() -> None:
     assert harness.definition().rule_of_two is False
     assert _live(desk(rule_of_two=True), "diary", "post") == ["diary", "post"]

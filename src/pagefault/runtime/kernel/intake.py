@@ -57,13 +57,18 @@ def take_interrupt(data: AgentData, interrupt: Interrupt) -> PageId:
         kind,
         text,
         author=interrupt.sender,
-        source=_SOURCES.get(interrupt.sender, "agent"),
+        source=_source(interrupt),
         created_ms=interrupt.created_ms or data.now_ms,
         session=interrupt.session,
         importance=interrupt.importance,
         tags=interrupt.tags,
     )
     return enter_bounded(data, page, stored=kind is not PageKind.NOTICE)
+
+
+def _source(interrupt: Interrupt) -> str:
+    """Whose words these are.  What has passed through an agent is an agent's, even of one that is named ``user``."""
+    return "agent" if interrupt.hops else _SOURCES.get(interrupt.sender, "agent")
 
 
 def take_reply(data: AgentData, reply: ModelReply) -> None:
