@@ -12,6 +12,8 @@ from benchmarks.simulator import find_bug, read_replay, run_seed
 
 SEEDS = range(101, 113)
 SOAK_SEEDS = range(10_001, 11_501)
+FOUND = (2, 16, 26, 57)
+"""Seeds that showed a bug once: a scheduler that span, hosts that were never seen to start, wake-ups that were lost."""
 SEED = 7
 
 
@@ -22,6 +24,13 @@ def test_promises_hold(seed: int) -> None:
     assert not outcome.violation, "\n".join([outcome.violation, *outcome.tail])
     assert outcome.steps > 10
     assert outcome.calls > 50
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", FOUND)
+def test_what_was_found_is_mended(seed: int) -> None:
+    outcome = run_seed(seed)
+    assert not outcome.violation, "\n".join([outcome.violation, *outcome.tail])
 
 
 @pytest.mark.soak

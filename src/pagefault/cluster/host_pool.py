@@ -95,11 +95,17 @@ class HostPool:
         self._spawn(self._await_start(name, handle))
 
     async def _await_start(self, name: str, handle: _ray.Handle) -> None:
-        try:
-            node = await _ray.call(handle, "ready")
-        except _ray.ActorLost as error:  # whoever wants this host will find that out and say so
-            log.warning("host_not_started", host=name, problem=type(error).__name__)
-            return
+        while True:
+            try:
+                node = await _ray.call(handle, "ready")
+                break
+            except _ray.ActorDied as error:  # whoever wants this host will find that out and say so
+                log.warning("host_not_started", host=name, problem=type(error).__name__)
+                return
+            except _ray.ActorLost:  # the question was lost, or the answer: the host may be there all the same
+                await asyncio.sleep(PING_PAUSE_S)
+            if self._handles.get(name) is not handle:
+                return
         entry = self._directory.hosts.get(name)
         if entry is not None and name in self._ready:
             entry.node = node

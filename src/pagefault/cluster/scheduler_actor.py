@@ -35,6 +35,8 @@ from pagefault.runtime.values import AgentId
 
 LOOK_MS = 2_000
 """Between two looks at nodes and hosts."""
+STEP_MS = 100
+"""The same while agents are on the move."""
 DUE_MS = 30_000
 """Between two looks into the journals for those who must be awake."""
 RETRY_MS = 200
@@ -255,8 +257,7 @@ class SchedulerActor:
                 more = await self._moves.rebalance()
             except Exception as error:  # noqa: BLE001 - whatever Ray could not do now, the next look may go well
                 log.error("look_failed", problem=f"{type(error).__name__}: {error}")
-            if not more:
-                await self._clock.sleep_until(self._clock.now_ms() + LOOK_MS)
+            await self._clock.sleep_until(self._clock.now_ms() + (STEP_MS if more else LOOK_MS))
 
     async def _check(self, name: str) -> None:
         handle = self._pool.handle(name)
@@ -268,14 +269,14 @@ class SchedulerActor:
             await self.lost(name)
 
     async def _look_for_due(self) -> None:
-        """What was accepted goes on though its host is gone, and timers ring wherever their agents sleep."""
-        from_ms = WORK
+        """What was accepted goes on though its host is gone, and timers ring wherever their agents sleep.
+
+        Each look is at everything: a host that was told before may not have heard it.
+        """
         while True:
-            until_ms = self._clock.now_ms() + HORIZON_MS
-            due = await self._due(until_ms, from_ms)
+            due = await self._due(self._clock.now_ms() + HORIZON_MS, WORK)
             if due is not None:
                 await self._expect(due)
-                from_ms = until_ms + 1  # the hosts know of who works or sleeps until then
             await self._clock.sleep_until(self._clock.now_ms() + (DUE_MS if due is not None else LOOK_MS))
 
     async def _due(self, until_ms: int, from_ms: int) -> list[tuple[AgentId, int]] | None:
