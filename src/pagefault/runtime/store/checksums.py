@@ -13,17 +13,22 @@ __all__ = ["checked_records", "checkpoint_crc", "placement_crc", "record_crc"]
 
 def record_crc(number: int, seq: int, data: bytes) -> int:
     """The checksum of record ``seq``, or of the newest snapshot after it, of agent ``number`` of a shard."""
-    return zlib.crc32(data, (number * 0x9E3779B1 + seq) & 0xFFFFFFFF)
+    return _crc(data, number * 0x9E3779B1 + seq)
 
 
 def checkpoint_crc(number: int, seq: int, data: bytes) -> int:
     """The checksum of the snapshot that stays after record ``seq``."""
-    return zlib.crc32(data, (number * 0x9E3779B1 + seq + 1) & 0xFFFFFFFF)
+    return _crc(data, number * 0x9E3779B1 + seq + 1)
 
 
 def placement_crc(number: int, data: bytes) -> int:
     """The checksum of an agent's wish of where to live."""
-    return zlib.crc32(data, number & 0xFFFFFFFF)
+    return _crc(data, number)
+
+
+def _crc(data: object, start: int) -> int:
+    # A damaged row can read back as a value of another type: that has no checksum.
+    return zlib.crc32(data, start & 0xFFFFFFFF) if isinstance(data, bytes) else -1
 
 
 def checked_records(

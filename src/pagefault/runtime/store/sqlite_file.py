@@ -164,7 +164,8 @@ class JournalFile:
             if name.startswith(("SQLITE_CORRUPT", "SQLITE_CONSTRAINT")):
                 raise StoreCorrupt(f"{self.path}: damaged: {error}") from error
             raise StoreUnavailable(f"{self.path}: cannot be read or written now: {error} ({name})") from error
-        except UnicodeDecodeError as error:  # sqlite3's way of passing on damaged text, its own error's included
+        except (UnicodeDecodeError, TypeError, OverflowError) as error:
+            # Damaged text, and damaged rows: what should be a number or bytes is read as something else.
             raise StoreCorrupt(f"{self.path}: damaged: {error}") from error
 
 
