@@ -57,6 +57,9 @@ class Process:
         self.is_stopped = False
         self._held: list[_Call] = []
 
+    def __repr__(self) -> str:
+        return self.name
+
     def context(self) -> Context:
         """A new context of this process: what runs in it belongs to the process."""
         context = copy_context()
