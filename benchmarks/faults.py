@@ -72,6 +72,7 @@ class Storm:
         self.kills: dict[str, int] = dict.fromkeys(sorted(set(KINDS)), 0)
         self.recoveries_s: list[tuple[str, float]] = []
         self.repeated = 0
+        self.quarantined = 0
 
     async def send(self, key: str, agent: AgentId, priority: Priority = Priority.AGENT) -> None:
         """Send until it is acknowledged."""
@@ -123,7 +124,9 @@ class Storm:
         self.recoveries_s.append((kind, time.perf_counter() - began))
 
 
-async def storm(folder: Path, seed: int, interrupts: int, kills: int, pause_s: float) -> tuple[Storm, float]:
+async def storm(
+    folder: Path, seed: int, interrupts: int, kills: int, pause_s: float, *, poison: int
+) -> tuple[Storm, float]:
     """Run one; returns it with how long it took to come to rest."""
     progress = Progress(console=Console(stderr=True), disable=not sys.stderr.isatty())
     async with Cluster(folder, hosts=2, shards=2, embedder="hash") as fleet:
@@ -131,19 +134,26 @@ async def storm(folder: Path, seed: int, interrupts: int, kills: int, pause_s: f
         names = [ref.id for ref in await fleet.spawn_many(Agent(f"agent-{n:03d}", **template) for n in range(AGENTS))]
         found = Storm(fleet, names, seed)
         await asyncio.gather(*(found.send(f"first-{name}", name) for name in names))
+        deadly = {"model": "scripted:benchmarks._poison:suicidal", "functions": ("benchmarks._poison:die",)}
+        refs = await fleet.spawn_many(Agent(f"poisoned-{n}", **deadly) for n in range(poison))
+        await asyncio.gather(*(found.send(f"poison-{ref.id}", ref.id) for ref in refs))
         is_over = asyncio.Event()
         with progress:
             await asyncio.gather(found.speak(interrupts, is_over), found.kill(kills, pause_s, is_over, progress))
         began = time.perf_counter()
+        while found.quarantined < poison and time.perf_counter() - began < RECOVERY_LIMIT_S:
+            await asyncio.sleep(RETRY_S)
+            letters = await fleet.dead_letters(AGENTS + poison)
+            found.quarantined = sum(letter.why.startswith("quarantined") for letter in letters)
         await fleet.idle()
         return found, time.perf_counter() - began
 
 
-def measure(seed: int, interrupts: int, kills: int, pause_s: float) -> dict[str, Any]:
+def measure(seed: int, interrupts: int, kills: int, pause_s: float, poison: int = 5) -> dict[str, Any]:
     """A storm and its audit."""
     with tempfile.TemporaryDirectory(prefix="pagefault-faults-") as folder:
         began = time.perf_counter()
-        found, settled_s = asyncio.run(storm(Path(folder), seed, interrupts, kills, pause_s))
+        found, settled_s = asyncio.run(storm(Path(folder), seed, interrupts, kills, pause_s, poison=poison))
         seconds = time.perf_counter() - began
         checked = audit(Path(folder), found.acked)
     recoveries = sorted(took_s for _, took_s in found.recoveries_s)
@@ -159,7 +169,8 @@ def measure(seed: int, interrupts: int, kills: int, pause_s: float) -> dict[str,
             kind: round(statistics.median(took_s for name, took_s in found.recoveries_s if name == kind), 2)
             for kind in sorted({name for name, _ in found.recoveries_s})
         },
-        "quarantined": 0,
+        "poison": poison,
+        "quarantined": found.quarantined,
         "replay_divergences": checked.replay_divergences,
         "kills_by_kind": found.kills,
         "sent_again": found.repeated,
@@ -185,17 +196,20 @@ def main() -> None:
             f"{results['replay_divergences']:,}",
             "snapshot and tail against all records (must be 0)",
         ),
+        ("quarantined", f"{results['quarantined']:,}", f"of {results['poison']:,} that kill their host (must be all)"),
         ("recovery p50, p99", f"{results['recovery_s_p50']} and {results['recovery_s_p99']} s", f"aim: {AIM_S:.0f} s"),
     ]
     report("faults", options, results, rows, ("ray", "qdrant-edge-py"))
     if results["lost"] or results["duplicated"] or results["stale_commits"] or results["replay_divergences"]:
+        sys.exit(1)
+    if results["quarantined"] != results["poison"]:
         sys.exit(1)
 
 
 def run(options: Options) -> dict[str, Any]:
     """The size that the options ask for."""
     if options.quick:
-        return measure(options.seed, interrupts=10_000, kills=20, pause_s=0.3)
+        return measure(options.seed, interrupts=10_000, kills=20, pause_s=0.3, poison=1)
     return measure(options.seed, interrupts=100_000, kills=100, pause_s=2.0)
 
 
