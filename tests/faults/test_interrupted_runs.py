@@ -55,7 +55,7 @@ def test_ctrl_c_stops_cleanly_and_the_run_can_be_resumed(start: Start, tmp_path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["local", "cluster"])
+@pytest.mark.parametrize("kind", [pytest.param("local", marks=pytest.mark.soak), "cluster"])
 def test_a_killed_run_is_resumed_from_its_folder(start: Start, tmp_path: Path, kind: str) -> None:
     command = village(tmp_path, kind)
     run = start(*command)
@@ -68,7 +68,7 @@ def test_a_killed_run_is_resumed_from_its_folder(start: Start, tmp_path: Path, k
     assert report["failed_chains"] == 0
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_a_killed_run_goes_on_with_the_same_command_too(start: Start, tmp_path: Path) -> None:
     command = village(tmp_path, "local")
     run = start(*command)

@@ -11,7 +11,6 @@ import pagefault
 from pagefault.runtime.errors import UsageError
 from pagefault.runtime.failpoints import FAILPOINTS, armed, failpoint
 
-
 PLACE = r"\bfailpoint\(\"([^\"]+)\"\)"
 
 
