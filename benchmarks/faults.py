@@ -63,7 +63,8 @@ def victims(kind: str) -> list[int]:
 class Storm:
     """One fleet under fire."""
 
-    def __init__(self, fleet: Cluster, names: list[AgentId], seed: int) -> None:
+    def __init__(self, fleet: Cluster, names: list[AgentId], seed: int, together: int) -> None:
+        self.together = together
         self._fleet = fleet
         self._names = names
         self._chance = random.Random(seed)
@@ -99,20 +100,26 @@ class Storm:
         await asyncio.gather(*(sender() for _ in range(SENDERS)))
 
     async def kill(self, count: int, pause_s: float, is_over: asyncio.Event, progress: Progress) -> None:
-        """Kill one process after another, and watch how long each takes to be missed no more."""
+        """Kill processes, ``together`` of them at a time, and watch how long it takes until they are missed no more."""
         task = progress.add_task("killing", total=count)
         while sum(self.kills.values()) < count:
             await asyncio.sleep(pause_s)
-            kind = self._chance.choice(KINDS)
-            found = victims(kind)
-            if not found:
-                continue  # it is coming back from the last time
-            pid = self._chance.choice(found)
-            os.kill(pid, signal.SIGKILL)
-            self.kills[kind] += 1
-            await self._watch(kind, time.perf_counter())
-            progress.advance(task)
+            began, killed = time.perf_counter(), [self._kill_one() for _ in range(self.together)]
+            kinds = [kind for kind in killed if kind]
+            if kinds:
+                await self._watch("+".join(sorted(set(kinds))), began)
+            progress.advance(task, len(kinds))
         is_over.set()
+
+    def _kill_one(self) -> str:
+        """Kill a process; its kind, or nothing if there is none of the kind that was drawn: it is coming back."""
+        kind = self._chance.choice(KINDS)
+        found = victims(kind)
+        if not found:
+            return ""
+        os.kill(self._chance.choice(found), signal.SIGKILL)
+        self.kills[kind] += 1
+        return kind
 
     async def _watch(self, kind: str, began: float) -> None:
         """Return when agents here and there, whoever they were with, have acknowledged again."""
@@ -125,14 +132,14 @@ class Storm:
 
 
 async def storm(
-    folder: Path, seed: int, interrupts: int, kills: int, pause_s: float, *, poison: int
+    folder: Path, seed: int, interrupts: int, kills: int, pause_s: float, *, poison: int, together: int
 ) -> tuple[Storm, float]:
     """Run one; returns it with how long it took to come to rest."""
     progress = Progress(console=Console(stderr=True), disable=not sys.stderr.isatty())
     async with Cluster(folder, hosts=2, shards=2, embedder="hash") as fleet:
         template = {"model": "scripted:nothing", "functions": ("send_message",), "context_tokens": 2048}
         names = [ref.id for ref in await fleet.spawn_many(Agent(f"agent-{n:03d}", **template) for n in range(AGENTS))]
-        found = Storm(fleet, names, seed)
+        found = Storm(fleet, names, seed, together)
         await asyncio.gather(*(found.send(f"first-{name}", name) for name in names))
         deadly = {"model": "scripted:benchmarks._poison:suicidal", "functions": ("benchmarks._poison:die",)}
         refs = await fleet.spawn_many(Agent(f"poisoned-{n}", **deadly) for n in range(poison))
@@ -149,11 +156,15 @@ async def storm(
         return found, time.perf_counter() - began
 
 
-def measure(seed: int, interrupts: int, kills: int, pause_s: float, poison: int = 5) -> dict[str, Any]:
+def measure(
+    seed: int, interrupts: int, kills: int, pause_s: float, *, poison: int = 5, together: int = 1
+) -> dict[str, Any]:
     """A storm and its audit."""
     with tempfile.TemporaryDirectory(prefix="pagefault-faults-") as folder:
         began = time.perf_counter()
-        found, settled_s = asyncio.run(storm(Path(folder), seed, interrupts, kills, pause_s, poison=poison))
+        found, settled_s = asyncio.run(
+            storm(Path(folder), seed, interrupts, kills, pause_s, poison=poison, together=together)
+        )
         seconds = time.perf_counter() - began
         checked = audit(Path(folder), found.acked)
     recoveries = sorted(took_s for _, took_s in found.recoveries_s)
@@ -209,7 +220,7 @@ def main() -> None:
 def run(options: Options) -> dict[str, Any]:
     """The size that the options ask for."""
     if options.quick:
-        return measure(options.seed, interrupts=10_000, kills=20, pause_s=0.3, poison=1)
+        return measure(options.seed, interrupts=10_000, kills=20, pause_s=0.3, poison=0, together=2)
     return measure(options.seed, interrupts=100_000, kills=100, pause_s=2.0)
 
 
