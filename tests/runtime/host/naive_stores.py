@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pagefault.runtime.host.services import Owner
-from pagefault.runtime.store.protocols import WORK, Activation, Append
+from pagefault.runtime.store.protocols import WORK, Activation, Append, Past
 from pagefault.runtime.store.sqlite import SqliteJournal
 from pagefault.runtime.values import AgentId, ArchiveQuery, DeadLetter, Hit, LetterId, Page, PageId, SearchResult
 
@@ -38,6 +38,15 @@ class NaiveStores:
 
     async def some_records(self, agent: AgentId, after_seq: int, limit: int) -> list[tuple[int, bytes]]:
         return (await self.records(agent, after_seq))[:limit]
+
+    async def past(self, agent: AgentId) -> Past:
+        return self.journal.past(agent)
+
+    async def checkpoint(self, agent: AgentId, seq: int) -> bytes:
+        return self.journal.checkpoint(agent, seq)
+
+    async def plant(self, agent: AgentId, definition: bytes, snapshot: bytes) -> None:
+        self.journal.plant(agent, definition, snapshot)
 
     async def records(self, agent: AgentId, after_seq: int = 0) -> list[tuple[int, bytes]]:
         return list(self.journal.records(agent, after_seq))

@@ -65,3 +65,15 @@ async def test_a_history_that_is_too_long_is_not_gone_through(tmp_path: Path, mo
         with pytest.raises(AgentFailed, match="handled before") as caught:
             await ada.ask(question("k"))
         assert caught.value.reason == "duplicate"
+
+
+async def test_a_fork_answers_again_too(tmp_path: Path) -> None:
+    """Its journal does not begin with an agent that has not lived."""
+    async with fleet_in(tmp_path) as fleet:
+        ref = await fleet.spawn(Agent("ada", model="scripted:tests.runtime.host.test_answers:talker", snapshot_steps=2))
+        for number in range(3):
+            await fleet.answer(ref.id, question(f"k{number}"))
+        await fleet.fork("ada", "eve", at=4)
+        said = await fleet.answer("eve", question("new"))
+        assert said.text == "first of new\nsecond of new"
+        assert await fleet.answer("eve", question("new")) == said

@@ -191,3 +191,22 @@ async def test_the_last_resort_is_part_of_a_recording(tmp_path: Path) -> None:
 def test_a_folder_without_journals_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StoreUnavailable, match="holds no journal"):
         recorded(tmp_path)
+
+
+async def test_a_fork_is_recorded_from_its_birth(tmp_path: Path) -> None:
+    async with Local(tmp_path, embedder="hash") as fleet:
+        ref = await fleet.spawn(
+            Agent("ada", model="scripted:test-restless", policy="fifo", context_tokens=2400, reply_tokens=256)
+        )
+        for order in orders(3, 40):
+            await ref.ask(order)
+        born = [page.id for page in (await fleet.inspect("ada")).pages if page.fidelity == "full"]
+        await fleet.fork("ada", "eve")
+        for order in orders(4, 40):
+            await fleet.ask("eve", order)
+    workshop = Workshop(Registry(), BpeTokenCounter(), make_processor)
+    ada, eve = recordings(tmp_path, workshop)
+    assert (ada.agent, eve.agent) == ("ada", "eve")
+    assert born
+    assert [page.id for page in eve.trace.pages[: len(born)]] == born, "they are there before anything happens"
+    assert eve.evictions

@@ -13,13 +13,14 @@ from collections.abc import Awaitable, Callable, Sequence
 import structlog
 
 from pagefault.runtime.errors import PagefaultError
+from pagefault.runtime.host.births import state_from
 from pagefault.runtime.host.frame import Frame
 from pagefault.runtime.host.listeners import Listeners
 from pagefault.runtime.host.records import Answer, Receipt, decode_event
 from pagefault.runtime.host.services import Stores
 from pagefault.runtime.host.workshop import Workshop
+from pagefault.runtime.kernel.agent import AgentState
 from pagefault.runtime.kernel.effects import ChainEnded, Deliver
-from pagefault.runtime.kernel.settings import AgentDefinition
 from pagefault.runtime.values import AgentId, Interrupt, InterruptId
 
 RECORDS_MAX = 100_000
@@ -69,25 +70,26 @@ class Answers:
         if frame.next_seq > RECORDS_MAX:
             return None
         try:
-            records = await self._stores.records(agent)
-            return await past_answer(self._workshop, frame.state.definition, records, interrupt.id)
+            past = await self._stores.past(agent)
+            birth = await self._stores.checkpoint(agent, 0) if 0 in past.checkpoints else None
+            state = state_from(self._workshop, frame.state.definition, birth)
+            return await past_answer(state, await self._stores.records(agent), interrupt.id)
         except PagefaultError as error:
             log.warning("answer_not_found", agent=agent, interrupt=interrupt.id, problem=str(error))
             return None
 
 
 async def past_answer(
-    workshop: Workshop, definition: AgentDefinition, records: Sequence[tuple[int, bytes]], interrupt_id: InterruptId
+    state: AgentState, records: Sequence[tuple[int, bytes]], interrupt_id: InterruptId
 ) -> Answer | None:
-    """The answer to an interrupt, given all records of its agent; ``None`` if its chain has not ended.
+    """The answer to an interrupt, given its agent at birth and all records; ``None`` if its chain has not ended.
 
     Raises :class:`~pagefault.runtime.errors.StoreCorrupt`, and what a kernel raises for a history that is not its
     own.
     """
-    state = workshop.make(definition)
     said: list[str] = []
     for place, (_, data) in enumerate(records):
-        for effect in state.handle(decode_event(definition.id, data)):
+        for effect in state.handle(decode_event(state.definition.id, data)):
             if isinstance(effect, Deliver) and effect.cause == interrupt_id:
                 said.append(effect.text)
             elif isinstance(effect, ChainEnded) and effect.cause == interrupt_id:

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pagefault.runtime.errors import InvalidTransition, ReplayDivergence, UsageError
-from pagefault.runtime.host.difference import first_difference
+from pagefault.runtime.host.births import FORKED_FROM, compare, state_from
 from pagefault.runtime.host.frame import Frame
 from pagefault.runtime.host.inspection import inspect
 from pagefault.runtime.host.records import UNSENT, Inspection, decode_definition, decode_event, encode_definition
@@ -30,8 +30,6 @@ from pagefault.runtime.values import AgentId, Fidelity, Message, PageId
 
 RECORDS_A_READ = 512
 PAGES_A_READ = 256
-FORKED_FROM = "forked_from"
-"""The key of a snapshot at birth that says whose past an agent begins with: ``[agent, record]``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,14 +123,7 @@ class History:
                 observe(event, effects)
             if left and number == left[0]:
                 del left[0]
-                recorded = decode_snapshot(self.agent, await self._stores.checkpoint(self.agent, number))
-                lived = decode_snapshot(self.agent, encode_snapshot(state.dump()))
-                for state_as_read in (recorded, lived):
-                    for key in (UNSENT, FORKED_FROM):  # what only hosts add
-                        state_as_read.pop(key, None)
-                difference = first_difference(recorded, lived)
-                if difference:
-                    raise ReplayDivergence(f"{self.agent}: after record {number}, {difference}; story:\n{state.story}")
+                compare(await self._stores.checkpoint(self.agent, number), state, number)
                 compared += 1
         return compared
 
@@ -148,10 +139,9 @@ class History:
 
     async def _state_at(self, seq: int) -> AgentState:
         """The state after a record at which a snapshot was kept, or at birth."""
-        state = self._workshop.make(self.definition)
-        if seq in self._past.checkpoints:
-            state.load(decode_snapshot(self.agent, await self._stores.checkpoint(self.agent, seq)))
-        return state
+        is_kept = seq in self._past.checkpoints
+        snapshot = await self._stores.checkpoint(self.agent, seq) if is_kept else None
+        return state_from(self._workshop, self.definition, snapshot)
 
     async def _events(self, after_seq: int) -> AsyncIterator[tuple[int, Event]]:
         while rows := await self._stores.some_records(self.agent, after_seq, RECORDS_A_READ):

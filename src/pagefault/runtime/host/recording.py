@@ -15,6 +15,7 @@ from pagefault.policies.contract import Capability, EvictionPolicy, PageFacts, R
 from pagefault.policies.lab.builder import TraceBuilder
 from pagefault.policies.lab.trace import Budget, Source, Trace
 from pagefault.runtime.errors import StoreUnavailable
+from pagefault.runtime.host.births import state_from
 from pagefault.runtime.host.records import decode_definition, decode_event
 from pagefault.runtime.host.workshop import Workshop
 from pagefault.runtime.kernel.agent import AgentState
@@ -37,8 +38,13 @@ class Recording:
     evictions: tuple[str, ...]
 
 
-def record(workshop: Workshop, agent: AgentId, definition: bytes, records: Iterable[bytes]) -> Recording:
+def record(
+    workshop: Workshop, agent: AgentId, definition: bytes, records: Iterable[bytes], birth: bytes | None = None
+) -> Recording:
     """Handle an agent's whole journal again, listening.
+
+    ``birth`` is the snapshot that a fork begins with.  The trace of one begins with the pages that it was born with;
+    its policy may know more of them than a trace can tell, so a replay may evict others at first.
 
     Raises :class:`~pagefault.runtime.errors.StoreCorrupt` for records that are no events, and what
     :meth:`~pagefault.runtime.host.workshop.Workshop.make` raises, as for functions that this process does
@@ -46,8 +52,9 @@ def record(workshop: Workshop, agent: AgentId, definition: bytes, records: Itera
     """
     made = decode_definition(agent, definition)
     listener = _Listener(agent)
-    state = workshop.make(made, wrap=listener.listen_to)
+    state = state_from(workshop, made, birth, wrap=listener.listen_to)
     listener.state = state
+    listener.born()
     for data in records:
         event = decode_event(agent, data)
         listener.is_search = isinstance(event, SearchReturned)
@@ -72,8 +79,10 @@ def recordings(folder: Path, workshop: Workshop, prefix: str = "") -> Iterator[R
     """
     for journal in _journals(folder):
         for agent in journal.agents(prefix):
+            past = journal.past(agent)
+            birth = journal.checkpoint(agent, 0) if 0 in past.checkpoints else None
             data = (data for _, data in journal.records(agent))
-            yield record(workshop, agent, journal.definition(agent), data)
+            yield record(workshop, agent, past.definition, data, birth)
 
 
 def _journals(folder: Path) -> Iterator[SqliteJournal]:
@@ -112,6 +121,12 @@ class _Listener:
         self.name = policy.name
         self.capabilities = policy.capabilities
         return self
+
+    def born(self) -> None:
+        """The agent may begin with pages: they are there before anything happens."""
+        assert self.state is not None, "the listener has no agent to look at"
+        for shown in self.state.context.pages():
+            self.builder.insert(facts(shown.page), self._turn)
 
     @property
     def _inner(self) -> EvictionPolicy:

@@ -7,12 +7,10 @@ from dataclasses import replace
 from hashlib import blake2b
 
 from pagefault.runtime.errors import InvalidTransition, ReplayDivergence, StoreCorrupt, UnknownAgent
-from pagefault.runtime.host.difference import first_difference
-from pagefault.runtime.host.history import FORKED_FROM
-from pagefault.runtime.host.records import UNSENT, decode_definition, decode_event
-from pagefault.runtime.host.snapshots import decode_snapshot, encode_snapshot
+from pagefault.runtime.host.births import FORKED_FROM, compare, state_from
+from pagefault.runtime.host.records import decode_definition, decode_event
+from pagefault.runtime.host.snapshots import decode_snapshot
 from pagefault.runtime.host.workshop import Workshop
-from pagefault.runtime.kernel.agent import AgentState
 from pagefault.runtime.kernel.effects import AnyEffect, ForgetPages, StorePages
 from pagefault.runtime.store.archive import PointArchive
 from pagefault.runtime.store.points import PRIVATE_SPACES
@@ -38,17 +36,15 @@ def remembered(
     journal = journal_of(agent)
     past = journal.past(agent)
     definition = decode_definition(agent, past.definition)
-    state = workshop.make(definition)
+    birth = journal.checkpoint(agent, 0) if 0 in past.checkpoints else None
+    state = state_from(workshop, definition, birth)
     pages: Pages = {}
-    if 0 in past.checkpoints:
-        born = decode_snapshot(agent, journal.checkpoint(agent, 0))
-        state.load(born)
-        if (origin := born.get(FORKED_FROM)) is not None:
-            inherited = _of_origin(workshop, journal_of, agent, origin, depth).values()
-            for page in (stored.page for stored in inherited if stored.page.ordinal <= state.ordinal):
-                if page.space in PRIVATE_SPACES:
-                    copy = replace(page, fidelity=Fidelity.FULL)
-                    pages[page.id] = StoredPage(definition.tenant, agent, copy)
+    if birth is not None and (origin := decode_snapshot(agent, birth).get(FORKED_FROM)) is not None:
+        inherited = _of_origin(workshop, journal_of, agent, origin, depth).values()
+        for page in (stored.page for stored in inherited if stored.page.ordinal <= state.ordinal):
+            if page.space in PRIVATE_SPACES:
+                copy = replace(page, fidelity=Fidelity.FULL)
+                pages[page.id] = StoredPage(definition.tenant, agent, copy)
     until = past.last_seq if last_seq is None else last_seq
     for seq, data in journal.records(agent):
         if seq > until:
@@ -59,7 +55,7 @@ def remembered(
             raise ReplayDivergence(f"{agent}: record {seq} cannot follow what came before: {error}") from error
         _follow(pages, definition.tenant, agent, seq, effects)
         if seq in past.checkpoints:
-            _compare(agent, seq, journal.checkpoint(agent, seq), state)
+            compare(journal.checkpoint(agent, seq), state, seq)
     return pages
 
 
@@ -70,15 +66,6 @@ def _follow(pages: Pages, tenant: str, agent: AgentId, seq: int, effects: Sequen
         elif isinstance(effect, ForgetPages):
             for page_id in effect.page_ids:
                 pages.pop(page_id, None)
-
-
-def _compare(agent: AgentId, seq: int, kept: bytes, state: AgentState) -> None:
-    recorded, lived = (decode_snapshot(agent, data) for data in (kept, encode_snapshot(state.dump())))
-    for each in (recorded, lived):
-        for key in (UNSENT, FORKED_FROM):  # what only hosts add
-            each.pop(key, None)
-    if difference := first_difference(recorded, lived):
-        raise ReplayDivergence(f"{agent}: after record {seq}, {difference}")
 
 
 def _of_origin(workshop: Workshop, journal_of: JournalOf, agent: AgentId, origin: object, depth: int) -> Pages:
