@@ -89,6 +89,16 @@ async def test_a_fleet_is_idle_though_a_host_can_never_start() -> None:
             await fleet.idle()
 
 
+async def test_a_fleet_is_not_idle_while_work_of_a_dead_host_waits_for_another() -> None:
+    async with Cluster(embedder="hash", hosts=1) as fleet:
+        ada = await fleet.spawn(Agent("ada", model=ECHO, model_options={"latency_ms": 1_500}))
+        await ada.send("hello")
+        os.kill(await fleet.host_pid("ada"), signal.SIGKILL)
+        async with asyncio.timeout(60):
+            await fleet.idle()
+        assert [row.steps for row in await fleet.survey()] == [1], "what was accepted is done"
+
+
 async def test_agents_move_while_they_are_spoken_to() -> None:
     async with Cluster(embedder="hash", hosts=2) as fleet:
         ada, bob = await fleet.spawn_many(

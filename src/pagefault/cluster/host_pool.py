@@ -46,6 +46,7 @@ class HostPool:
         self._spawn = spawn
         self._handles: dict[str, _ray.Handle] = {}
         self._ready: dict[str, asyncio.Event] = {}
+        self._begun_s: dict[str, float] = {}
         self._verdicts: dict[str, asyncio.Task[bool]] = {}
 
     def handle(self, name: str) -> _ray.Handle | None:
@@ -56,6 +57,12 @@ class HostPool:
     def started(self) -> list[str]:
         """Hosts that take interrupts."""
         return [name for name, event in self._ready.items() if event.is_set()]
+
+    @property
+    def starting(self) -> list[str]:
+        """Hosts that were begun a while ago at most, and may be there any moment."""
+        since_s = asyncio.get_running_loop().time() - READY_S
+        return [name for name, event in self._ready.items() if not event.is_set() and self._begun_s[name] > since_s]
 
     def see_nodes(self) -> list[str]:
         """Look which nodes there are; returns the hosts of those that have left."""
@@ -92,6 +99,7 @@ class HostPool:
     def _take(self, name: str, handle: _ray.Handle) -> None:
         self._handles[name] = handle
         self._ready[name] = asyncio.Event()
+        self._begun_s[name] = asyncio.get_running_loop().time()
         self._spawn(self._await_start(name, handle))
 
     async def _await_start(self, name: str, handle: _ray.Handle) -> None:
@@ -186,6 +194,7 @@ class HostPool:
         """This host is not one of the fleet's any more; if it only seemed dead, epochs fence it until this takes
         effect."""
         self._ready.pop(name, None)
+        self._begun_s.pop(name, None)
         handle = self._handles.pop(name, None)
         if handle is not None:
             _ray.end_actor(handle)

@@ -59,6 +59,7 @@ class SchedulerActor:
         self._pool = HostPool(settings, code, self._directory, self._spawn)
         self._moves = Moves(self._directory, self._pool, self.lost, self._expect)
         self._expecting: Counter[str] = Counter()
+        self._taking_over = 0
         self._opened = asyncio.Event()
         self._failure: Exception | None = None
         self._spawn(self._open())
@@ -191,10 +192,14 @@ class SchedulerActor:
         return rows
 
     async def is_idle(self) -> bool:
-        """Whether no host has anything under way; those that have not started hold nothing."""
+        """Whether no host has anything under way.
+
+        Work that waits for a host which starts is under way, but not for ever: the host may never have room.
+        """
         await self._ready()
         started = self._pool.started
-        if self._moves.under_way or any(self._expecting[name] for name in started):
+        coming = {*started, *self._pool.starting}
+        if self._moves.under_way or self._taking_over or any(self._expecting[name] for name in coming):
             return False
         handles = [handle for name in started if (handle := self._pool.handle(name)) is not None]
         found = await asyncio.gather(*(_ray.call(handle, "is_idle") for handle in handles), return_exceptions=True)
@@ -314,9 +319,13 @@ class SchedulerActor:
 
     async def _take_over(self, agents: set[AgentId]) -> None:
         """What a lost host's agents had accepted is taken up elsewhere, without waiting for a visitor."""
-        while (due := await self._due(self._clock.now_ms() + HORIZON_MS, WORK)) is None:
-            await self._clock.sleep_until(self._clock.now_ms() + LOOK_MS)
-        await self._expect([(agent, wake_ms) for agent, wake_ms in due if agent in agents])
+        self._taking_over += 1
+        try:
+            while (due := await self._due(self._clock.now_ms() + HORIZON_MS, WORK)) is None:
+                await self._clock.sleep_until(self._clock.now_ms() + LOOK_MS)
+            await self._expect([(agent, wake_ms) for agent, wake_ms in due if agent in agents])
+        finally:
+            self._taking_over -= 1
 
     async def stop(self) -> None:
         """Let every host save its agents."""

@@ -43,6 +43,7 @@ class Waking:
         self._asleep: dict[AgentId, int] = {}
         self._waiting: dict[AgentId, None] = {}
         self._wakers = 0
+        self._pausing = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._looking = False
         self._closed = False
@@ -53,8 +54,8 @@ class Waking:
 
     @property
     def is_busy(self) -> bool:
-        """Whether somebody is being woken, or waits for it."""
-        return bool(self._waiting or self._wakers or self._looking)
+        """Whether somebody is being woken, or waits for it, be it for what was not there the last time."""
+        return bool(self._waiting or self._wakers or self._pausing or self._looking)
 
     def asleep(self, agent: AgentId, wake_ms: int | None) -> None:
         """This agent has no frame (any more), and must be awake at ``wake_ms``."""
@@ -101,6 +102,7 @@ class Waking:
     def later(self, agent: AgentId, pause_ms: int = PAUSE_MS) -> None:
         """Wake an agent after a pause: what it needs is not there now."""
         if not self._closed:
+            self._pausing += 1
             self._spawn(self._wake_after(agent, pause_ms))
 
     def watch(self, stores: Stores, mine: Callable[[AgentId], bool]) -> None:
@@ -153,8 +155,11 @@ class Waking:
             self._wakers -= 1
 
     async def _wake_after(self, agent: AgentId, pause_ms: int) -> None:
-        await self._clock.sleep_until(self._clock.now_ms() + pause_ms)
-        await self._wake(agent, min(2 * pause_ms, PAUSE_MAX_MS))
+        try:
+            await self._clock.sleep_until(self._clock.now_ms() + pause_ms)
+            await self._wake(agent, min(2 * pause_ms, PAUSE_MAX_MS))
+        finally:
+            self._pausing -= 1
 
     async def _wake(self, agent: AgentId, pause_ms: int) -> None:
         try:
