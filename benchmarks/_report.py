@@ -45,6 +45,18 @@ def read_options(
     return Options(given.quick, given.json, given.seed, data)
 
 
+def read_number(option: str, least: int) -> int | None:
+    """Take ``option N`` from the command line, for the one benchmark that has it, before :func:`read_options`."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument(option, dest="number", type=int, default=None)
+    given, rest = parser.parse_known_args()
+    number: int | None = given.number
+    if number is not None and number < least:
+        parser.error(f"{option}: found {number}, allowed: {least} or more")
+    sys.argv[1:] = rest
+    return number
+
+
 def versions(*packages: str) -> dict[str, str]:
     """Versions of Python and of packages, those that are installed."""
     found = {"python": platform.python_version()}

@@ -12,7 +12,6 @@ spoken to, call a function that must not run twice, and remember.  Folders live 
 
 from __future__ import annotations
 
-import argparse
 import random
 import sys
 import tempfile
@@ -25,7 +24,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from benchmarks._crashes import HOST_POINTS, JOURNAL_POINTS, HostLine, JournalLine
-from benchmarks._report import Options, read_options, report
+from benchmarks._report import Options, read_number, read_options, report
 
 FULL_CYCLES = 10_000
 QUICK_CYCLES = 500
@@ -86,18 +85,6 @@ def measure(seed: int, cycles: int) -> dict[str, Any]:
     }
 
 
-def read_cycles() -> int | None:
-    """Take ``--cycles N`` from the command line, which the other benchmarks do not have."""
-    parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("--cycles", type=int, default=None)
-    given, rest = parser.parse_known_args()
-    if given.cycles is not None and given.cycles < 1:
-        parser.error(f"--cycles: found {given.cycles}, allowed: 1 or more")
-    sys.argv[1:] = rest
-    cycles: int | None = given.cycles
-    return cycles
-
-
 def run(options: Options, cycles: int) -> None:
     """Measure and print the table; ends with status 1 if a promise was broken."""
     results = measure(options.seed, cycles)
@@ -115,7 +102,7 @@ def run(options: Options, cycles: int) -> None:
 
 def main() -> None:
     """Measure and print the table."""
-    cycles = read_cycles()
+    cycles = read_number("--cycles", 1)
     options = read_options("crashpoints", "Kill processes at every failpoint, and look; --cycles N for another number.")
     run(options, cycles or (QUICK_CYCLES if options.quick else FULL_CYCLES))
 

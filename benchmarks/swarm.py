@@ -9,10 +9,8 @@ beyond the frames.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import random
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -20,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks._fleet import interrupt, resident
-from benchmarks._report import Options, read_options, report
+from benchmarks._report import Options, read_number, read_options, report
 from benchmarks._texts import message
 from pagefault.runtime.host.local import Local
 from pagefault.runtime.host.memory import resident_bytes
@@ -103,21 +101,9 @@ def measure(options: Options, agents: int) -> dict[str, Any]:
     return {**curve[-1], "curve": curve}
 
 
-def read_agents() -> int | None:
-    """Take ``--agents N`` from the command line, which the other benchmarks do not have."""
-    parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("--agents", type=int, default=None)
-    given, rest = parser.parse_known_args()
-    if given.agents is not None and given.agents < 1000:
-        parser.error(f"--agents: found {given.agents}, allowed: 1000 or more")
-    sys.argv[1:] = rest
-    agents: int | None = given.agents
-    return agents
-
-
 def main() -> None:
     """Measure the curve and print the table."""
-    agents = read_agents()
+    agents = read_number("--agents", 1000)
     options = read_options("swarm", "Many agents on one machine, every one answering; --agents N for another number.")
     results = measure(options, agents or (QUICK_AGENTS if options.quick else FULL_AGENTS))
     rows = [

@@ -90,3 +90,21 @@ class Run:
         if self._process.poll() is None:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.communicate()
+
+
+def report_of(module: str, *arguments: str) -> dict[str, Any]:
+    """Run a module of these tests in a process of its own, since Ray has one connection a process; the JSON object that
+    it prints."""
+    path = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
+    done = subprocess.run(
+        [sys.executable, "-m", module, *arguments],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    reports = [line for line in done.stdout.splitlines() if line.startswith("{")]
+    assert done.returncode == 0, done.stderr[-3000:]
+    found: dict[str, Any] = json.loads(reports[-1])
+    return found

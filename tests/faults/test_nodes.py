@@ -2,38 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.faults.runs import report_of
+
 INTERRUPTS = 20_000
-
-
-def run(count: int) -> dict[str, Any]:
-    path = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.faults.nodes", str(count)],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    reports = [line for line in done.stdout.splitlines() if line.startswith("{")]
-    assert done.returncode == 0, done.stderr[-3000:]
-    found: dict[str, Any] = json.loads(reports[-1])
-    return found
 
 
 @pytest.fixture(scope="module")
 def report() -> dict[str, Any]:
-    return run(INTERRUPTS)
+    return report_of("tests.faults.nodes", str(INTERRUPTS))
 
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
@@ -62,5 +42,5 @@ def test_a_node_is_drained_though_an_agent_there_is_busy(report: dict[str, Any])
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
 def test_the_same_with_half_a_million() -> None:
-    found = run(500_000)["traffic"]
+    found = report_of("tests.faults.nodes", "500000")["traffic"]
     assert (found["lost"], found["twice"], found["disordered"]) == (0, 0, 0), found
