@@ -360,8 +360,9 @@ async def test_nothing_goes_out_whose_record_did_not_become_durable(tmp_path: Pa
     stores.gate.set()
     with pytest.raises(StoreUnavailable):
         await asking
-    await until(lambda: fleet.host.is_idle and fleet.router.is_idle)
+    await until(lambda: ADA not in fleet.host.frames and fleet.router.is_idle)
     assert sent == []
+    assert not fleet.host.is_idle, "what it had accepted is tried again"
     stores.failure = None
     await closed(fleet)
 
