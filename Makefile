@@ -25,8 +25,10 @@ install: $(VENV)/.installed
 run: install
 	$(BIN)/pagefault run examples/village.toml
 
+# Two at once, each with a Ray of its own; a module's tests stay together, as they share what is slow to start.
+TEST_FLAGS ?= -n 2 --dist loadfile
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(TEST_FLAGS)
 
 lint: install
 	$(BIN)/ruff check $(CHECKED)

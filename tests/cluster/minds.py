@@ -60,3 +60,11 @@ def sleeper(request: ModelRequest) -> Reply:
     if incoming is not None and incoming.author == "timer":
         return call("send_to_agent", agent="diary", message=f"{request.agent} woke")
     return call("set_timer", minutes=0.05, message="ring")
+
+
+def obedient(request: ModelRequest) -> Reply:
+    """Calls ``obey`` with what it is told, and says what came of it."""
+    view = View(request)
+    if view.result is not None:
+        return say(view.result.text)
+    return call("obey", True, order=view.incoming.text) if view.incoming is not None else nothing()

@@ -7,7 +7,6 @@ import json
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,11 +15,22 @@ from rich.table import Table
 from rich.text import Text
 
 from pagefault.cluster.api import Cluster
-from pagefault.cluster.console.past import EmbedderOption, with_fleet
-from pagefault.cluster.console.reach import AddressOption, FolderOption, JsonOption, NameOption
+from pagefault.cluster.console.reach import (
+    DEFAULT_EMBEDDER,
+    AddressOption,
+    ArchiveOption,
+    EmbedderOption,
+    FolderOption,
+    JournalOption,
+    JsonOption,
+    NameOption,
+    Which,
+    with_fleet,
+)
 from pagefault.cluster.console.show import WIDTH_MIN, one_line, say
 from pagefault.runtime.host.local import Local
 from pagefault.runtime.kernel.pages import stamp
+from pagefault.runtime.store.open import EDGE, SQLITE
 
 SHOWN_CHARS = 80
 IdArgument = Annotated[str, typer.Argument(help="The call's id, as approvals list shows it.")]
@@ -34,11 +44,14 @@ def list_approvals(
     folder: FolderOption = None,
     name: NameOption = None,
     address: AddressOption = None,
-    embedder: EmbedderOption = "wordllama",
+    embedder: EmbedderOption = DEFAULT_EMBEDDER,
+    journal: JournalOption = SQLITE,
+    archive: ArchiveOption = EDGE,
     as_json: JsonOption = False,
 ) -> None:
     """List calls that wait, the most urgent first."""
-    found = asyncio.run(with_fleet(folder, name, address, embedder, lambda fleet: fleet.approvals(prefix)))
+    which = Which(folder, name, address, embedder, journal, archive)
+    found = asyncio.run(with_fleet(which, lambda fleet: fleet.approvals(prefix)))
     if as_json:
         sys.stdout.write(json.dumps([asdict(each) for each in found]) + "\n")
         return
@@ -60,11 +73,14 @@ def approve(
     folder: FolderOption = None,
     name: NameOption = None,
     address: AddressOption = None,
-    embedder: EmbedderOption = "wordllama",
+    embedder: EmbedderOption = DEFAULT_EMBEDDER,
+    journal: JournalOption = SQLITE,
+    archive: ArchiveOption = EDGE,
     as_json: JsonOption = False,
 ) -> None:
     """Let a call be run."""
-    _decide(folder, name, address, embedder, lambda fleet: fleet.approve(approval_id))
+    which = Which(folder, name, address, embedder, journal, archive)
+    _decide(which, lambda fleet: fleet.approve(approval_id))
     _tell(approval_id, "approved", as_json)
 
 
@@ -75,19 +91,19 @@ def deny(
     folder: FolderOption = None,
     name: NameOption = None,
     address: AddressOption = None,
-    embedder: EmbedderOption = "wordllama",
+    embedder: EmbedderOption = DEFAULT_EMBEDDER,
+    journal: JournalOption = SQLITE,
+    archive: ArchiveOption = EDGE,
     as_json: JsonOption = False,
 ) -> None:
     """Do not let a call be run."""
-    _decide(folder, name, address, embedder, lambda fleet: fleet.deny(approval_id, reason))
+    which = Which(folder, name, address, embedder, journal, archive)
+    _decide(which, lambda fleet: fleet.deny(approval_id, reason))
     _tell(approval_id, "denied", as_json)
 
 
 def _decide(
-    folder: Path | None,
-    name: str | None,
-    address: str | None,
-    embedder: str,
+    which: Which,
     act: Callable[[Cluster | Local], Awaitable[None]],
 ) -> None:
     async def decide(fleet: Cluster | Local) -> None:
@@ -95,7 +111,7 @@ def _decide(
         if isinstance(fleet, Local):
             await fleet.idle()  # it is open for this alone, so what was let go is done now
 
-    asyncio.run(with_fleet(folder, name, address, embedder, decide))
+    asyncio.run(with_fleet(which, decide))
 
 
 def _tell(approval_id: str, decision: str, as_json: bool) -> None:

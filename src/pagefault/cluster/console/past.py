@@ -5,25 +5,25 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
 from pagefault.cluster.api import Cluster
 from pagefault.cluster.console.reach import (
+    DEFAULT_EMBEDDER,
     AddressOption,
+    ArchiveOption,
+    EmbedderOption,
     FolderOption,
+    JournalOption,
     JsonOption,
     NameOption,
-    check_alone,
-    does_run,
-    find_modules_beside,
-    running_fleet,
+    Which,
+    with_fleet,
 )
 from pagefault.cluster.console.show import RunProgress, say
 from pagefault.runtime.errors import ConfigError
@@ -31,9 +31,7 @@ from pagefault.runtime.host.history import Changes
 from pagefault.runtime.host.local import Local
 from pagefault.runtime.host.pasts import Recollection
 from pagefault.runtime.host.whole_run import EXAMPLES_MAX, RunReplay
-
-T = TypeVar("T")
-EmbedderOption = Annotated[str, typer.Option(help="What a fleet that does not run was made with.")]
+from pagefault.runtime.store.open import EDGE, SQLITE
 
 
 def replay(
@@ -49,25 +47,26 @@ def replay(
     folder: FolderOption = None,
     name: NameOption = None,
     address: AddressOption = None,
-    embedder: EmbedderOption = "wordllama",
+    embedder: EmbedderOption = DEFAULT_EMBEDDER,
+    journal: JournalOption = SQLITE,
+    archive: ArchiveOption = EDGE,
     as_json: JsonOption = False,
 ) -> None:
     """Show an agent as it was at any step, or live a whole run again: without a model, disturbing nobody."""
     if whole == (agent is not None):
         raise ConfigError("AGENT", agent, "the name of an agent, or --all")
+    which = Which(folder, name, address, embedder, journal, archive)
     if agent is None:
-        _replay_all(folder, name, address, embedder, as_json)
+        _replay_all(which, as_json)
         return
     if verify:
-        compared = asyncio.run(with_fleet(folder, name, address, embedder, lambda fleet: fleet.verify(agent)))
+        compared = asyncio.run(with_fleet(which, lambda fleet: fleet.verify(agent)))
         if as_json:
             sys.stdout.write(json.dumps({"agent": agent, "compared": compared, "diverges": False}) + "\n")
         else:
             say(Console(), f"{agent}: its past is as it was lived; {compared:,} snapshots compared")
         return
-    found = asyncio.run(
-        with_fleet(folder, name, address, embedder, lambda fleet: fleet.replay(agent, step=to, record=record))
-    )
+    found = asyncio.run(with_fleet(which, lambda fleet: fleet.replay(agent, step=to, record=record)))
     if as_json:
         sys.stdout.write(json.dumps(asdict(found)) + "\n")
     else:
@@ -85,27 +84,28 @@ def fork(
     folder: FolderOption = None,
     name: NameOption = None,
     address: AddressOption = None,
-    embedder: EmbedderOption = "wordllama",
+    embedder: EmbedderOption = DEFAULT_EMBEDDER,
+    journal: JournalOption = SQLITE,
+    archive: ArchiveOption = EDGE,
     as_json: JsonOption = False,
 ) -> None:
     """Make a new agent that begins as another one was at any step: what if it had another policy, persona, model?"""
+    which = Which(folder, name, address, embedder, journal, archive)
     changes = Changes(policy=policy, persona=persona, model=model, context_tokens=context_tokens)
-    made = asyncio.run(
-        with_fleet(folder, name, address, embedder, lambda fleet: fleet.fork(agent, new, at=at, changes=changes))
-    )
+    made = asyncio.run(with_fleet(which, lambda fleet: fleet.fork(agent, new, at=at, changes=changes)))
     if as_json:
         sys.stdout.write(json.dumps({"agent": made, "from": agent, "at": at}) + "\n")
     else:
         say(Console(stderr=True), f"made: {made}, who begins as {agent} was")
 
 
-def _replay_all(folder: Path | None, name: str | None, address: str | None, embedder: str, as_json: bool) -> None:
+def _replay_all(which: Which, as_json: bool) -> None:
     async def live(fleet: Cluster | Local) -> RunReplay:
         with RunProgress(Console(stderr=True)) as progress:
             progress.begin("living the run again", len(await fleet.agents()))
             return await fleet.replay_run(advance=progress.advance)
 
-    found = asyncio.run(with_fleet(folder, name, address, embedder, live))
+    found = asyncio.run(with_fleet(which, live))
     if as_json:
         sys.stdout.write(json.dumps({**asdict(found), "is_exact": found.is_exact}) + "\n")
     else:
@@ -119,28 +119,6 @@ def _replay_all(folder: Path | None, name: str | None, address: str | None, embe
             say(console, f"  {diverged}: {why}")
     if not found.is_exact:
         raise typer.Exit(1)
-
-
-async def with_fleet(
-    folder: Path | None,
-    name: str | None,
-    address: str | None,
-    embedder: str,
-    ask: Callable[[Cluster | Local], Awaitable[T]],
-) -> T:
-    """What ``ask`` finds in the fleet that is meant: one that runs, or a folder that is opened for it."""
-    fleet, place = running_fleet(folder, name, address)
-    find_modules_beside(Path())
-    if fleet is not None and await does_run(fleet):
-        try:
-            return await ask(fleet)
-        finally:
-            await fleet.leave()
-    check_alone(place)
-    if not place.exists():
-        raise ConfigError("--folder", str(place), "the folder of a fleet")
-    async with Local(place, embedder=embedder, watch=False) as local:
-        return await ask(local)
 
 
 def _show(found: Recollection) -> None:

@@ -19,12 +19,21 @@ from rich.table import Table
 from rich.text import Text
 
 from pagefault.cluster.api import Cluster
-from pagefault.cluster.console.reach import AddressOption, FolderOption, JsonOption, NameOption, does_run, running_fleet
+from pagefault.cluster.console.reach import (
+    AddressOption,
+    FolderOption,
+    JournalOption,
+    JsonOption,
+    NameOption,
+    does_run,
+    running_fleet,
+)
 from pagefault.cluster.console.show import WIDTH_MIN, one_line
 from pagefault.runtime.errors import ConfigError
 from pagefault.runtime.host.clock import SystemClock
 from pagefault.runtime.host.records import AgentRow
 from pagefault.runtime.host.survey import survey_folder
+from pagefault.runtime.store.open import SQLITE
 
 Sort = Literal["name", "phase", "place", "waiting", "oldest", "tokens", "steps", "faults", "timer"]
 LIMIT = 50
@@ -55,6 +64,7 @@ def ps(
     limit: Annotated[int, typer.Option(min=1, help="How many are shown at most.")] = LIMIT,
     page: Annotated[int, typer.Option(min=1, help="Which part of them is shown, of --limit agents each.")] = 1,
     watch: Annotated[bool, typer.Option("--watch", help="Look again and again, until Ctrl-C.")] = False,
+    journal: JournalOption = SQLITE,
     as_json: JsonOption = False,
 ) -> None:
     """List agents: where they are, what they do, what waits for them."""
@@ -65,7 +75,9 @@ def ps(
     fleet, found = running_fleet(place or folder, name, address)
     chosen = Choice(phase, prefix, sort, limit, page)
     if fleet is None or not asyncio.run(_survey(fleet, chosen, watch, as_json)):
-        show(chosen, survey_folder(found, prefix), f"{found}: this fleet does not run; from its stores", as_json)
+        show(
+            chosen, survey_folder(found, prefix, journal), f"{found}: this fleet does not run; from its stores", as_json
+        )
 
 
 class Choice:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
 from pagefault.cluster.api import Cluster
 from pagefault.cluster.whereabouts import find_whereabouts
 from pagefault.runtime.errors import ConfigError
+from pagefault.runtime.host.local import Local
+from pagefault.runtime.store.open import EDGE, SQLITE, shard_count
 
+T = TypeVar("T")
 DEFAULT_FOLDER = Path("pagefault-data")
 
 FolderOption = Annotated[
@@ -20,6 +25,46 @@ FolderOption = Annotated[
 NameOption = Annotated[str | None, typer.Option(help="The name of a fleet that runs.")]
 AddressOption = Annotated[str | None, typer.Option(help="IP:PORT of its Ray cluster; auto lets Ray find it.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Results as JSON on standard output.")]
+# Of a fleet that does not run only its folder is there, and that does not say these.
+EmbedderOption = Annotated[str, typer.Option(help="What a fleet that does not run was made with.")]
+JournalOption = Annotated[
+    str,
+    typer.Option(help="Of a fleet that does not run: sqlite, or postgresql://...", envvar="PAGEFAULT_JOURNAL"),
+]
+ArchiveOption = Annotated[
+    str,
+    typer.Option(
+        help="Of a fleet that does not run: edge, or http://... of a Qdrant server.", envvar="PAGEFAULT_ARCHIVE"
+    ),
+]
+DEFAULT_EMBEDDER = "wordllama"
+
+
+@dataclass(frozen=True, slots=True)
+class Which:
+    """The fleet that is meant: one that runs, by folder, name or address, or the stores of one that does not."""
+
+    folder: Path | None
+    name: str | None
+    address: str | None
+    embedder: str = DEFAULT_EMBEDDER
+    journal: str = SQLITE
+    archive: str = EDGE
+
+    def running(self) -> tuple[Cluster | None, Path]:
+        """As :func:`running_fleet`."""
+        return running_fleet(self.folder, self.name, self.address)
+
+    def open(self, folder: Path, *, watch: bool = True) -> Local:
+        """Its stores, for this process alone; not yet entered.
+
+        Raises :class:`~pagefault.runtime.errors.ConfigError` unless they are there, with one shard.
+        """
+        shards = shard_count(folder, self.journal)
+        if shards != 1:
+            allowed = f"the folder of a fleet that runs, or of one with one shard (this one has {shards})"
+            raise ConfigError("--folder", str(folder), allowed)
+        return Local(folder, embedder=self.embedder, watch=watch, journal=self.journal, archive=self.archive)
 
 
 def find_modules_beside(*folders: Path) -> None:
@@ -62,9 +107,14 @@ def must_run(folder: Path | None, name: str | None, address: str | None) -> Clus
     return fleet
 
 
-def check_alone(folder: Path) -> None:
-    """Raise :class:`~pagefault.runtime.errors.ConfigError` for a folder that one process cannot open as a fleet."""
-    shards = len(list(folder.glob("shards/*/journal.sqlite")))
-    if shards != 1:
-        allowed = f"the folder of a fleet that runs, or of one with one shard (this one has {shards})"
-        raise ConfigError("--folder", str(folder), allowed)
+async def with_fleet(which: Which, ask: Callable[[Cluster | Local], Awaitable[T]]) -> T:
+    """What ``ask`` finds in the fleet that is meant: one that runs, or stores that are opened for it."""
+    fleet, place = which.running()
+    find_modules_beside(Path())
+    if fleet is not None and await does_run(fleet):
+        try:
+            return await ask(fleet)
+        finally:
+            await fleet.leave()
+    async with which.open(place, watch=False) as local:
+        return await ask(local)

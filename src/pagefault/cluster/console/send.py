@@ -14,21 +14,24 @@ from rich.console import Console
 
 from pagefault.cluster.api import Cluster
 from pagefault.cluster.console.reach import (
+    DEFAULT_EMBEDDER,
     AddressOption,
+    ArchiveOption,
+    EmbedderOption,
     FolderOption,
+    JournalOption,
     JsonOption,
     NameOption,
-    check_alone,
+    Which,
     does_run,
     find_modules_beside,
     must_run,
-    running_fleet,
 )
 from pagefault.cluster.console.show import say
 from pagefault.cluster.moves import GRACE_S
 from pagefault.cluster.whereabouts import forget_whereabouts
 from pagefault.runtime.host.clock import SystemClock
-from pagefault.runtime.host.local import Local
+from pagefault.runtime.store.open import EDGE, SQLITE
 from pagefault.runtime.values import Interrupt, InterruptId, InterruptKind, Priority
 
 PriorityName = Literal["kill", "operator", "user", "reply", "agent", "world", "timer", "background"]
@@ -43,7 +46,9 @@ def send(
     address: AddressOption = None,
     priority: Annotated[PriorityName, typer.Option(help="How urgent it is.")] = "user",
     wait: Annotated[bool, typer.Option("--wait", help="Wait for what the agent says, and print it.")] = False,
-    embedder: Annotated[str, typer.Option(help="What a fleet that does not run was made with.")] = "wordllama",
+    embedder: EmbedderOption = DEFAULT_EMBEDDER,
+    journal: JournalOption = SQLITE,
+    archive: ArchiveOption = EDGE,
     as_json: JsonOption = False,
 ) -> None:
     """Send a message to an agent of a fleet.
@@ -58,8 +63,8 @@ def send(
         text=text,
         created_ms=SystemClock().now_ms(),
     )
-    fleet, place = running_fleet(folder, name, address)
-    runs, answer = asyncio.run(_send(fleet, place, agent, interrupt, wait, embedder))
+    which = Which(folder, name, address, embedder, journal, archive)
+    runs, answer = asyncio.run(_send(which, agent, interrupt, wait))
     if as_json:
         result = {"agent": agent, "interrupt": interrupt.id, "runs": runs, "answer": answer}
         sys.stdout.write(json.dumps(result) + "\n")
@@ -70,10 +75,9 @@ def send(
         say(Console(stderr=True), f"accepted: {agent} has it")
 
 
-async def _send(
-    fleet: Cluster | None, folder: Path, agent: str, interrupt: Interrupt, wait: bool, embedder: str
-) -> tuple[bool, str | None]:
+async def _send(which: Which, agent: str, interrupt: Interrupt, wait: bool) -> tuple[bool, str | None]:
     """Whether the fleet runs, and what was said, if that was waited for."""
+    fleet, place = which.running()
     if fleet is not None and await does_run(fleet):
         try:
             if wait:
@@ -82,9 +86,8 @@ async def _send(
             return True, None
         finally:
             await fleet.leave()
-    check_alone(folder)
     find_modules_beside(Path())
-    async with Local(folder, embedder=embedder) as local:
+    async with which.open(place) as local:
         answer = await local.ask(agent, interrupt, WAIT_S)
         await local.idle()
     return False, answer if wait else None

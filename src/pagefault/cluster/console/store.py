@@ -15,8 +15,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from pagefault.cluster.console.past import EmbedderOption
-from pagefault.cluster.console.reach import DEFAULT_FOLDER, JsonOption, find_modules_beside
+from pagefault.cluster.console.reach import DEFAULT_FOLDER, EmbedderOption, JsonOption, find_modules_beside
 from pagefault.cluster.console.show import say
 from pagefault.cluster.settings import Code
 from pagefault.cluster.sharding import shard_of

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from pagefault.runtime.errors import StoreCorrupt, StoreUnavailable
+from pagefault.runtime.errors import StoreCorrupt
 from pagefault.runtime.host.frame import Frame
 from pagefault.runtime.host.records import AgentRow, decode_definition
 from pagefault.runtime.host.snapshots import decode_snapshot
-from pagefault.runtime.store.protocols import WORK, Life
-from pagefault.runtime.store.sqlite import SqliteJournal
+from pagefault.runtime.store.open import JOURNAL_FILE, SQLITE, open_journal, require_shards, shard_folder
+from pagefault.runtime.store.protocols import WORK, Life, PortableJournal
 from pagefault.runtime.values import AgentId
 
 FOREVER_MS = 2**62
@@ -56,25 +56,24 @@ def _asleep(agent: AgentId, wake_ms: int | None) -> AgentRow:
     return AgentRow(agent, ASLEEP, timer_ms=wake_ms)
 
 
-def survey_folder(folder: Path, prefix: str = "") -> list[AgentRow]:
+def survey_folder(folder: Path, prefix: str = "", journal: str = SQLITE) -> list[AgentRow]:
     """The agents of a fleet that does not run, in order of their names.  Blocks.
 
-    Raises :class:`~pagefault.runtime.errors.StoreUnavailable` for a folder without journals, or one in use.
+    ``journal`` is ``sqlite``, or the address of a PostgreSQL database that has its journals.
+
+    Raises :class:`~pagefault.runtime.errors.StoreUnavailable` where there are no journals, or they are in use.
     """
-    files = sorted(folder.glob("shards/*/journal.sqlite"))
-    if not files:
-        raise StoreUnavailable(f"{folder}: holds no journal: it is not the folder of a fleet")
     rows: list[AgentRow] = []
-    for file in files:
-        journal = SqliteJournal(file)
+    for shard in range(require_shards(folder, journal)):
+        opened = open_journal(shard_folder(folder, shard) / JOURNAL_FILE, shard, "sync", journal)
         try:
-            rows += _looked_into(journal, merged((), list(journal.agents(prefix)), journal.due(FOREVER_MS)))
+            rows += _looked_into(opened, merged((), list(opened.agents(prefix)), opened.due(FOREVER_MS)))
         finally:
-            journal.close()
+            opened.close()
     return sorted(rows, key=lambda row: row.agent)
 
 
-def _looked_into(journal: SqliteJournal, rows: list[AgentRow]) -> list[AgentRow]:
+def _looked_into(journal: PortableJournal, rows: list[AgentRow]) -> list[AgentRow]:
     """The rows with what the newest snapshots say, if they are not too many to read."""
     if len(rows) > LOOKED_INTO_MAX:
         return rows

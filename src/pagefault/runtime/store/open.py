@@ -15,16 +15,29 @@ from pagefault.runtime.store.archive import PointArchive
 from pagefault.runtime.store.edge import EdgeArchive
 from pagefault.runtime.store.gateway import MemoryGateway
 from pagefault.runtime.store.postgres import PostgresJournal
-from pagefault.runtime.store.postgres_session import is_postgres
+from pagefault.runtime.store.postgres_session import count_shards, is_postgres
 from pagefault.runtime.store.protocols import Embedder, PortableJournal
 from pagefault.runtime.store.server import ServerArchive, is_server
 from pagefault.runtime.store.space import OPEN_BYTES, require_space
 from pagefault.runtime.store.sqlite import SqliteJournal
 
-__all__ = ["EDGE", "SQLITE", "ShardStores", "check_drivers", "open_archive", "open_journal", "open_stores"]
+__all__ = [
+    "EDGE",
+    "JOURNAL_FILE",
+    "SQLITE",
+    "ShardStores",
+    "check_drivers",
+    "open_archive",
+    "open_journal",
+    "open_stores",
+    "require_shards",
+    "shard_count",
+    "shard_folder",
+]
 
 SQLITE: Final = "sqlite"
 EDGE: Final = "edge"
+JOURNAL_FILE: Final = "journal.sqlite"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +81,13 @@ def open_stores(
     if shard < 0:
         raise ConfigError("shard", shard, "a whole number from 0")
     check_drivers(journal, archive)
-    place = Path(folder) / "shards" / f"{shard:02d}"
+    place = shard_folder(folder, shard)
     missing: list[Path] = []
     if journal == SQLITE or archive == EDGE:
         missing = _make(place)
     opened: PortableJournal | None = None
     try:
-        opened = open_journal(place / "journal.sqlite", shard, durability, journal)
+        opened = open_journal(place / JOURNAL_FILE, shard, durability, journal)
         pages = open_archive(place / "archive", embedder, archive)
     except BaseException:
         # Whatever it was: the caller gets nothing that could be closed.
@@ -109,6 +122,33 @@ def check_drivers(journal: str, archive: str) -> None:
     if archive != EDGE and not is_server(archive):
         found = "an address" if "/" in archive else archive
         raise ConfigError("archive", found, "edge, or http://host:6333")
+
+
+def shard_folder(folder: Path, shard: int) -> Path:
+    """Where what is embedded of a shard is kept."""
+    return Path(folder) / "shards" / f"{shard:02d}"
+
+
+def shard_count(folder: Path, journal: str = SQLITE) -> int:
+    """How many shards there are journals of: in the folder, or in the database ``journal``.  Makes nothing.
+
+    Raises :class:`~pagefault.runtime.errors.StoreUnavailable` for a database that cannot be asked.
+    """
+    check_drivers(journal, EDGE)
+    if journal == SQLITE:
+        return len(list(Path(folder).glob(f"shards/*/{JOURNAL_FILE}")))
+    return count_shards(journal)
+
+
+def require_shards(folder: Path, journal: str = SQLITE) -> int:
+    """As :func:`shard_count`; raises :class:`~pagefault.runtime.errors.StoreUnavailable` where there are none."""
+    shards = shard_count(folder, journal)
+    if not shards:
+        where = f"{folder}" if journal == SQLITE else "the database"
+        raise StoreUnavailable(
+            f"{where}: holds no journal: it is not the {'folder' if journal == SQLITE else 'database'} of a fleet"
+        )
+    return shards
 
 
 def _make(place: Path) -> list[Path]:

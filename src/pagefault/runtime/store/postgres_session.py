@@ -31,7 +31,7 @@ except ImportError as problem:  # not the extra `postgres`, or no libpq: said to
 else:
     _MISSING = ""
 
-__all__ = ["Connection", "Place", "PostgresSession", "is_postgres"]
+__all__ = ["Connection", "Place", "PostgresSession", "count_shards", "is_postgres"]
 
 T = TypeVar("T")
 Connection: TypeAlias = "psycopg.Connection[tuple[Any, ...]]"
@@ -241,3 +241,20 @@ class PostgresSession:
         if is_committing:
             return StoreUnavailable(f"{self.place}: the server was lost while it committed, and may have: {said}")
         return StoreUnavailable(f"{self.place}: cannot be read or written now: {said}" + (f" ({code})" if code else ""))
+
+
+def count_shards(address: str) -> int:
+    """How many shards have journals in the database, under the namespace, of an address.  Makes nothing.
+
+    Raises :class:`~pagefault.runtime.errors.StoreUnavailable`.
+    """
+    place = Place.of(address, 0)
+    namespace = place.schema.removesuffix("00")
+    asked = "SELECT count(*) FROM pg_tables WHERE tablename = 'pagefault_meta' AND schemaname ~ %s"
+    try:
+        with psycopg.connect(**place.parameters, autocommit=True) as connection:  # type: ignore[arg-type]  # as libpq's
+            row = connection.execute(asked, (f"^{namespace}[0-9]{{2,}}$",)).fetchone()
+    except psycopg.Error as error:
+        said = place.without_password(" ".join(str(error).split()))
+        raise StoreUnavailable(f"{place}: cannot be asked for its shards: {said}") from error
+    return 0 if row is None else int(row[0])
