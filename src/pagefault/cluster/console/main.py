@@ -23,6 +23,7 @@ from pagefault.cluster.console.approvals import approvals
 from pagefault.cluster.console.chat import chat_with
 from pagefault.cluster.console.check import chosen_model
 from pagefault.cluster.console.evaluate import evaluate
+from pagefault.cluster.console.ingest import ingest
 from pagefault.cluster.console.lab import lab
 from pagefault.cluster.console.mail import dead, topics
 from pagefault.cluster.console.past import fork, replay
@@ -61,6 +62,7 @@ app = typer.Typer(
 app.add_typer(lab, name="lab")
 app.add_typer(evaluate, name="eval")
 app.command()(ps)
+app.command()(ingest)
 app.command()(send)
 app.command()(drain)
 app.command()(stop)

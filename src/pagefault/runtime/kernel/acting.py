@@ -225,7 +225,7 @@ def _apply(data: AgentData, chain: Chain, change: Change) -> str:
         chain.said.append(change.text)
         data.emit(Deliver(chain.cause, chain.interrupt.sender, change.text))
     elif isinstance(change, Insert):
-        return f"({', '.join(take_insert(data, change.text, change.space, change.tags, change.importance))})"
+        return f"({', '.join(take_insert(data, change))})"
     elif isinstance(change, Pin):
         (data.pinned.add if change.pinned else data.pinned.discard)(change.page_id)
     elif isinstance(change, PageOut):

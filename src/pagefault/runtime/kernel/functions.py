@@ -109,12 +109,19 @@ class Say:
 
 @dataclass(frozen=True, slots=True)
 class Insert:
-    """Write a passage to archival memory (or to the shared space named)."""
+    """Write a passage to archival memory (or to the shared space named).
+
+    ``author``, ``source`` and ``session`` are its provenance: by default the agent, its model, and the session of what
+    it is doing.  Who files what others wrote says so here.
+    """
 
     text: str
     space: str = "archival"
     tags: tuple[str, ...] = ()
     importance: float | None = None
+    author: str = ""
+    source: str = "model"
+    session: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import json
 from dataclasses import replace
 
 from pagefault.runtime.kernel.context import HIT_TOKENS_MIN
+from pagefault.runtime.kernel.functions import Insert
 from pagefault.runtime.kernel.pager import split_text
 from pagefault.runtime.kernel.pages import archived, cost, entry, heading, render
 from pagefault.runtime.kernel.rating import ask_for_rating
@@ -151,22 +152,20 @@ def take_loaded(data: AgentData, page: Page) -> None:
     enter_bounded(data, page, stored=True, paged_in=True)
 
 
-def take_insert(
-    data: AgentData, text: str, space: str, tags: tuple[str, ...], importance: float | None
-) -> list[PageId]:
+def take_insert(data: AgentData, passage: Insert) -> list[PageId]:
     """Write a passage to the archive, in parts if it is large; nothing enters the context."""
     room = max(TEXT_TOKENS_MIN, data.context.page_tokens_max(data.pinned_tokens) - CONTINUES_TOKENS)
     pages = []
-    for part in split_text(data, text, room):
+    for part in split_text(data, passage.text, room):
         page = data.new_page(
             PageKind.PASSAGE,
             part,
-            author=data.definition.id,
-            source="model",
-            session=_session(data),
-            importance=importance,
-            tags=tags,
-            space=space,
+            author=passage.author or data.definition.id,
+            source=passage.source,
+            session=passage.session or _session(data),
+            importance=passage.importance,
+            tags=passage.tags,
+            space=passage.space,
         )
         pages.append(replace(page, tokens=cost(data.counter, render(page))))
     data.store(*pages)
