@@ -52,6 +52,8 @@ from pagefault.runtime.values import AgentId, Interrupt, InterruptId, InterruptK
 
 FUNCTIONS = ("send_message", "send_to_agent", "call_agent", "set_timer", "conversation_search", "bell", "tally")
 RETRY_S = 0.4
+FOLLOW_S = 1
+"""The archive follows the journal: what was just committed may be on its way to it."""
 QUIET_MAX_S = 300
 """So long after the last fault all must have come to its end, in virtual time."""
 COUNTER = BpeTokenCounter()
@@ -332,6 +334,7 @@ class Fleet:
             waiting += await self._restless()
             self.report("liveness", f"not quiet after {QUIET_MAX_S} s; {len(waiting)} wait: {', '.join(waiting[:3])}")
             return
+        await asyncio.sleep(FOLLOW_S)
         await self.stores.flush()
         self.witness.close(await self._letters())
 

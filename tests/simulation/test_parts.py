@@ -9,6 +9,7 @@ from random import Random
 import pytest
 
 from pagefault.runtime.errors import UsageError
+from pagefault.runtime.failpoints import armed
 from pagefault.runtime.host.virtual import VirtualClock
 from pagefault.runtime.store import sqlite_file
 from pagefault.runtime.store.protocols import Append
@@ -130,6 +131,22 @@ def test_a_power_cut_takes_nothing_that_was_synced(tmp_path: Path, seed: int) ->
     assert [seq for seq, _ in disk.open().records(AGENT)] in ([1, 2], [1, 2, 3])
     disk.crash()
     assert len(list(disk.open().records(AGENT))) >= 2
+    disk.crash()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_epoch_is_given_twice_though_a_power_cut_takes_what_was_not_synced(tmp_path: Path, seed: int) -> None:
+    disk = opened(tmp_path, "async", seed)
+    given = []
+    for _ in range(3):
+        assert disk.journal is not None
+        with armed("journal.activate.before_commit", disk.commits):
+            given.append(disk.journal.activate(AGENT).epoch)
+        disk.committed()
+        assert disk.journal.synchronous() == 1, "what comes after it is not synced by each commit"
+        disk.lose_power()
+        disk.open()
+    assert given == [1, 2, 3]
     disk.crash()
 
 

@@ -94,6 +94,7 @@ class PostgresJournal:
     def __init__(self, address: str, shard: int = 0, durability: str = "sync") -> None:
         self._session = PostgresSession(address, shard, durability)
         self._transaction = self._session.transaction
+        self._is_async = durability == "async"
         self.mail = PostgresMail(self._transaction)
 
     # --- agents --------------------------------------------------------------------------------------
@@ -148,7 +149,7 @@ class PostgresJournal:
 
         Raises ``UnknownAgent``; ``StoreCorrupt`` (and the epoch stays) for a damaged or missing record.
         """
-        found = self._transaction(partial(_activate, agent=agent))
+        found = self._transaction(partial(_activate, agent=agent, is_async=self._is_async))
         failpoint("journal.activate.after_commit")
         return found
 
@@ -283,7 +284,9 @@ class PostgresJournal:
         return self._transaction(lambda connection: connection.execute(query.encode(), parameters).fetchall())
 
 
-def _activate(connection: Connection, agent: AgentId) -> Activation:
+def _activate(connection: Connection, agent: AgentId, *, is_async: bool) -> Activation:
+    if is_async:  # an epoch that the server's crash took back would be given twice
+        connection.execute("SET LOCAL synchronous_commit TO on")
     number = number_of(connection, agent)
     definition = definition_of(connection, agent, number)
     # First, because it locks the row: what is read after it is what no append can change any more.

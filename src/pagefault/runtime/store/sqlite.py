@@ -121,7 +121,8 @@ class SqliteJournal:
 
         Raises ``UnknownAgent``; ``StoreCorrupt`` (and the epoch stays) for a damaged or missing record.
         """
-        with self._transaction() as connection:
+        # An epoch that a power cut took back would be given twice, to two hosts that both take it for theirs.
+        with self._transaction(is_synced=True) as connection:
             rowid = _rowid(connection, agent)
             definition = _definition(connection, agent, rowid)
             connection.execute("UPDATE heads SET epoch = epoch + 1 WHERE agent = ?", (rowid,))

@@ -103,9 +103,12 @@ class JournalFile:
         return connection
 
     @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
-        """All or nothing: any exception out of the block rolls back."""
-        with self._mutex, self._errors():
+    def transaction(self, *, is_synced: bool = False) -> Iterator[sqlite3.Connection]:
+        """All or nothing: any exception out of the block rolls back.
+
+        ``is_synced``: on the disk when this returns, and all before it, though others of ``async`` may come later.
+        """
+        with self._mutex, self._errors(), self._synced_if(is_synced and self._syncer is not None):
             connection = self._live()
             begin, commit, undo = LASTING if self._is_lasting else SHORT
             connection.execute(begin)
@@ -120,6 +123,18 @@ class JournalFile:
                 raise
             if self._syncer is not None:
                 self._syncer.is_needed.set()
+
+    @contextmanager
+    def _synced_if(self, is_wanted: bool) -> Iterator[None]:
+        if not is_wanted:
+            yield
+            return
+        self._live().execute("PRAGMA synchronous = FULL")
+        try:
+            yield
+        finally:
+            if self._connection is not None:
+                self._connection.execute(f"PRAGMA synchronous = {DURABILITY['async']}")
 
     def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
         """What ``query`` finds; nobody writes meanwhile."""

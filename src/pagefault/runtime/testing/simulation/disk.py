@@ -41,7 +41,7 @@ class WatchedJournal(SqliteJournal):
 
     def synchronous(self) -> int:
         """How far a commit goes before it returns, as SQLite has it."""
-        (mode,) = self._read(lambda connection: connection.execute("PRAGMA synchronous").fetchone())
+        (mode,) = self._file._live().execute("PRAGMA synchronous").fetchone()
         return int(mode)
 
 
@@ -56,6 +56,8 @@ class SimulatedDisk:
         self._journal: WatchedJournal | None = None
         self._commits: list[tuple[int, int]] = []  # when, and how long the log was then
         self._is_synced_by_commits = True
+        self._is_syncing = False
+        self._synced = 0
         self._before_commit: int | None = None
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -64,6 +66,7 @@ class SimulatedDisk:
         self._journal = WatchedJournal(self._path, self._durability)
         self._is_synced_by_commits = self._journal.synchronous() >= SYNCHRONOUS_FULL
         self._commits = [(self._now_ms(), self._log_bytes())]
+        self._is_syncing, self._synced = False, 0
         return self._journal
 
     @property
@@ -74,10 +77,13 @@ class SimulatedDisk:
     def commits(self) -> None:
         """A transaction is about to be committed."""
         self._before_commit = self._log_bytes()
+        self._is_syncing = self._journal is not None and self._journal.synchronous() >= SYNCHRONOUS_FULL
 
     def committed(self) -> None:
         """The commit has returned."""
         self._before_commit = None
+        if self._is_syncing:
+            self._is_syncing, self._synced = False, self._log_bytes()
         self._commits.append((self._now_ms(), self._log_bytes()))
 
     def crash(self) -> None:
@@ -96,7 +102,7 @@ class SimulatedDisk:
         if self._durability == "sync":
             return 0  # it should have been, and nothing else does it
         last_sync_ms = self._now_ms() // ASYNC_WINDOW_MS * ASYNC_WINDOW_MS
-        return max((size for at_ms, size in self._commits if at_ms <= last_sync_ms), default=0)
+        return max([self._synced, *(size for at_ms, size in self._commits if at_ms <= last_sync_ms)])
 
     def _log_bytes(self) -> int:
         log = self._log()

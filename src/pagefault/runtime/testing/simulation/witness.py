@@ -43,6 +43,11 @@ class Life:
     calls: set[CallId] = field(default_factory=set)
     sent: dict[Lane, list[Interrupt]] = field(default_factory=dict)
     stored: dict[PageId, None] = field(default_factory=dict)
+    withdrawn: set[InterruptId] = field(default_factory=set)
+
+    def has_heard_of(self, interrupt: InterruptId) -> bool:
+        """Whether it was accepted, or need not be any more: its sender has taken it back."""
+        return interrupt in self.accepted or interrupt in self.withdrawn
 
     @property
     def next_seq(self) -> int:
@@ -131,6 +136,8 @@ class Witness:
             self._effect(agent, life, effect)
         if isinstance(event, InterruptArrived) and event.interrupt.kind in WITHOUT_CHAIN:
             life.ended.setdefault(event.interrupt.id, 1)
+            if event.interrupt.kind is InterruptKind.CANCEL:
+                life.withdrawn.add(event.interrupt.target)
         invariants.check(life.state)
 
     def _effect(self, agent: AgentId, life: Life, effect: fx.AnyEffect) -> None:
@@ -235,7 +242,7 @@ class Witness:
             for (to, _), interrupts in life.sent.items()
             for each in interrupts
             if each.kind is not InterruptKind.CANCEL
-            and not (to in self._lives and each.id in self._lives[to].accepted)
+            and not (to in self._lives and self._lives[to].has_heard_of(each.id))
             and (to, each.id) not in letters
         ]
 
