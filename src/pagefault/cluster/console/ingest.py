@@ -14,22 +14,24 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from pagefault.cluster.api import Cluster
 from pagefault.cluster.console.reach import (
+    DEFAULT_EMBEDDER,
     AddressOption,
+    ArchiveOption,
+    EmbedderOption,
     FolderOption,
+    JournalOption,
     JsonOption,
     NameOption,
-    check_alone,
+    Which,
     does_run,
     find_modules_beside,
-    running_fleet,
 )
 from pagefault.cluster.console.show import WIDTH_MIN, RunProgress, one_line
 from pagefault.cluster.documents.blocks import READERS, find_documents
 from pagefault.cluster.documents.passages import PASSAGE_TOKENS
 from pagefault.cluster.documents.upload import Filed, UploadSettings, upload
-from pagefault.runtime.host.local import Local
+from pagefault.runtime.store.open import EDGE, SQLITE
 
 SHOWN_DIGEST = 12
 
@@ -45,7 +47,9 @@ def ingest(
     folder: FolderOption = None,
     name: NameOption = None,
     address: AddressOption = None,
-    embedder: Annotated[str, typer.Option(help="What a fleet that does not run was made with.")] = "wordllama",
+    embedder: EmbedderOption = DEFAULT_EMBEDDER,
+    journal: JournalOption = SQLITE,
+    archive: ArchiveOption = EDGE,
     as_json: JsonOption = False,
 ) -> None:
     """Read documents into a shared space that agents search with archival_memory_search.
@@ -56,11 +60,8 @@ def ingest(
     """
     settings = UploadSettings(space, topic, tenant, passage_tokens)
     files = find_documents(paths)
-    fleet, place = running_fleet(folder, name, address)
-    if fleet is None and any(place.glob("shards/*/journal.sqlite")):
-        check_alone(place)
     find_modules_beside(Path())
-    found = asyncio.run(_ingest(fleet, place, files, settings, embedder))
+    found = asyncio.run(_ingest(Which(folder, name, address, embedder, journal, archive), files, settings))
     if as_json:
         counts = Counter(each.status for each in found)
         totals = {status: counts[status] for status in ("filed", "present", "failed")}
@@ -73,17 +74,16 @@ def ingest(
         raise typer.Exit(1)
 
 
-async def _ingest(
-    fleet: Cluster | None, folder: Path, files: list[tuple[Path, str]], settings: UploadSettings, embedder: str
-) -> list[Filed]:
+async def _ingest(which: Which, files: list[tuple[Path, str]], settings: UploadSettings) -> list[Filed]:
     console = Console(stderr=True)
+    fleet, place = which.running()
     if fleet is not None and await does_run(fleet):
         try:
             with RunProgress(console) as progress:
                 return await upload(fleet, files, settings, progress)
         finally:
             await fleet.leave()
-    async with Local(folder, embedder=embedder) as local:
+    async with which.open(place, make=True) as local:
         with RunProgress(console) as progress:
             found = await upload(local, files, settings, progress)
         await local.idle()  # who was told has its say

@@ -55,13 +55,13 @@ class Which:
         """As :func:`running_fleet`."""
         return running_fleet(self.folder, self.name, self.address)
 
-    def open(self, folder: Path, *, watch: bool = True) -> Local:
-        """Its stores, for this process alone; not yet entered.
+    def open(self, folder: Path, *, watch: bool = True, make: bool = False) -> Local:
+        """Its stores, for this process alone; not yet entered.  With ``make`` they need not be there yet.
 
         Raises :class:`~pagefault.runtime.errors.ConfigError` unless they are there, with one shard.
         """
         shards = shard_count(folder, self.journal)
-        if shards != 1:
+        if shards != 1 and not (make and shards == 0):
             allowed = f"the folder of a fleet that runs, or of one with one shard (this one has {shards})"
             raise ConfigError("--folder", str(folder), allowed)
         return Local(folder, embedder=self.embedder, watch=watch, journal=self.journal, archive=self.archive)
