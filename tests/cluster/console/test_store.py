@@ -7,7 +7,10 @@ import gzip
 import json
 import random
 import shutil
+import signal
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -83,6 +86,46 @@ def test_an_archive_that_lacks_pages_or_has_others_is_found_and_written_anew(pag
     shutil.rmtree(kept / "shards" / "00" / "archive")
     assert pagefault("store", "rebuild", *KEPT, "--embedder", "hash").code == 0
     assert json.loads(pagefault(*CHECK).out)["pages"] == before
+
+
+DYING = """
+import os, signal, sys
+from pathlib import Path
+from pagefault.cluster.console import store
+from pagefault.cluster.console.main import main
+from pagefault.runtime.store import swap
+
+def die_after(count, function):
+    left = [count]
+    def dying(*arguments):
+        result = function(*arguments)
+        left[0] -= 1
+        if not left[0]:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+    return dying
+
+where = sys.argv.pop(1)
+if where == "writing":
+    store.write_missing = die_after(2, store.write_missing)
+else:
+    Path.rename = die_after(int(where), Path.rename)
+main()
+"""
+
+
+@pytest.mark.parametrize("where", ["writing", "1", "2"])
+def test_whenever_a_rebuild_is_killed_a_whole_archive_is_there(
+    pagefault: Pagefault, kept: Path, tmp_path: Path, where: str
+) -> None:
+    before = json.loads(pagefault(*CHECK).out)
+    command = ("store", "rebuild", *KEPT, "--embedder", "hash")
+    killed = subprocess.run([sys.executable, "-c", DYING, where, *command], cwd=tmp_path, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert json.loads(pagefault(*CHECK).out) == before
+    assert pagefault(*command).code == 0
+    assert json.loads(pagefault(*CHECK).out) == before
+    assert sorted(each.name for each in (kept / "shards" / "00").glob("archive*")) == ["archive", "archive.lock"]
 
 
 def test_agents_are_exported_and_live_on_elsewhere(pagefault: Pagefault, kept: Path, tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -28,6 +27,7 @@ from pagefault.runtime.store.archive import PointArchive
 from pagefault.runtime.store.embed import make_embedder
 from pagefault.runtime.store.open import EDGE, SQLITE, check_drivers, open_archive, open_journal
 from pagefault.runtime.store.protocols import PortableJournal
+from pagefault.runtime.store.swap import beside, swap_in
 from pagefault.runtime.values import AgentId, PageId
 
 store = typer.Typer(no_args_is_help=True, help="Look after what a fleet keeps, while it does not run.")
@@ -181,7 +181,7 @@ def rebuild(
         progress = stack.enter_context(_bar("rebuilding", opened.count()))
         for shard, each in enumerate(opened.journals):
             place = opened.place(shard) / "archive"
-            making = place.with_name("archive.rebuilding")
+            making = beside(place)
             if archive == EDGE:
                 making.parent.mkdir(parents=True, exist_ok=True)
             pages = open_archive(making, made, archive)
@@ -195,19 +195,9 @@ def rebuild(
             finally:
                 pages.close()
             if archive == EDGE:
-                _swap(making, place)
+                swap_in(place)
+                making.with_name(making.name + ".lock").unlink(missing_ok=True)
     _say({"agents": agents, "pages": written}, as_json, f"{written:,} pages of {agents:,} agents were written")
-
-
-def _swap(making: Path, place: Path) -> None:
-    """Give the new archive its name.  Killed in between, the next rebuild does it again."""
-    old = place.with_name("archive.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if place.exists():
-        place.rename(old)
-    making.rename(place)
-    shutil.rmtree(old, ignore_errors=True)
-    making.with_name(making.name + ".lock").unlink(missing_ok=True)
 
 
 @store.command("export")

@@ -20,6 +20,7 @@ from pagefault.runtime.store.protocols import Embedder, PortableJournal
 from pagefault.runtime.store.server import ServerArchive, is_server
 from pagefault.runtime.store.space import OPEN_BYTES, require_space
 from pagefault.runtime.store.sqlite import SqliteJournal
+from pagefault.runtime.store.swap import finish_swap
 
 __all__ = [
     "EDGE",
@@ -108,7 +109,13 @@ def open_journal(path: Path, shard: int, durability: str, journal: str = SQLITE)
 
 def open_archive(path: Path, embedder: Embedder, archive: str = EDGE) -> PointArchive:
     """The folder ``path``, or a Qdrant server; as :func:`open_stores`."""
-    return EdgeArchive(path, embedder) if archive == EDGE else ServerArchive(archive, embedder)
+    if archive != EDGE:
+        return ServerArchive(archive, embedder)
+    try:
+        finish_swap(path)
+    except OSError as error:
+        raise StoreUnavailable(f"{path}: cannot be given its name: {error.strerror}") from error
+    return EdgeArchive(path, embedder)
 
 
 def check_drivers(journal: str, archive: str) -> None:

@@ -136,6 +136,11 @@ class JournalFile:
             if self._connection is not None:
                 self._connection.execute(f"PRAGMA synchronous = {DURABILITY['async']}")
 
+    def synchronous(self) -> int:
+        """How far a commit goes now before it returns, as SQLite has it; also of a transaction under way."""
+        (mode,) = self._live().execute("PRAGMA synchronous").fetchone()
+        return int(mode)
+
     def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
         """What ``query`` finds; nobody writes meanwhile."""
         with self._mutex, self._errors():

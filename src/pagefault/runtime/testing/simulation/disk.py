@@ -41,8 +41,7 @@ class WatchedJournal(SqliteJournal):
 
     def synchronous(self) -> int:
         """How far a commit goes before it returns, as SQLite has it."""
-        (mode,) = self._file._live().execute("PRAGMA synchronous").fetchone()
-        return int(mode)
+        return self._file.synchronous()
 
 
 class SimulatedDisk:
