@@ -90,7 +90,6 @@ def test_an_archive_that_lacks_pages_or_has_others_is_found_and_written_anew(pag
 
 DYING = """
 import os, signal, sys
-from pathlib import Path
 from pagefault.cluster.console import store
 from pagefault.cluster.console.main import main
 from pagefault.runtime.store import swap
@@ -109,7 +108,7 @@ where = sys.argv.pop(1)
 if where == "writing":
     store.write_missing = die_after(2, store.write_missing)
 else:
-    Path.rename = die_after(int(where), Path.rename)
+    swap._rename = die_after(int(where), swap._rename)
 main()
 """
 

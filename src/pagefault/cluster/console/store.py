@@ -27,7 +27,7 @@ from pagefault.runtime.store.archive import PointArchive
 from pagefault.runtime.store.embed import make_embedder
 from pagefault.runtime.store.open import EDGE, SQLITE, check_drivers, open_archive, open_journal
 from pagefault.runtime.store.protocols import PortableJournal
-from pagefault.runtime.store.swap import beside, swap_in
+from pagefault.runtime.store.swap import beside, finish_swap, swap_in
 from pagefault.runtime.values import AgentId, PageId
 
 store = typer.Typer(no_args_is_help=True, help="Look after what a fleet keeps, while it does not run.")
@@ -155,8 +155,10 @@ def _archives(opened: _Opened, archive: str, embedder: str) -> Iterator[PointArc
         yield open_archive(Path(), made, archive)
         return
     for shard in range(len(opened.journals)):
-        if (opened.place(shard) / "archive").exists():
-            yield open_archive(opened.place(shard) / "archive", made, archive)
+        place = opened.place(shard) / "archive"
+        finish_swap(place)
+        if place.exists():
+            yield open_archive(place, made, archive)
 
 
 @store.command()

@@ -69,7 +69,7 @@ class SimulatedDisk:
         return self._journal
 
     @property
-    def journal(self) -> SqliteJournal | None:
+    def journal(self) -> WatchedJournal | None:
         """The journal while it is open."""
         return self._journal
 
