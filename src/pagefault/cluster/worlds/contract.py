@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from pagefault.runtime.host.config import Agent
@@ -21,6 +22,8 @@ FAILED_SHARE_MAX = 0.5
 class RunningFleet(Fleet, Protocol):
     """What worlds need of a fleet besides the public methods."""
 
+    @property
+    def folder(self) -> Path: ...
     async def answer(self, agent: AgentId | str, message: str | Interrupt, timeout_s: float = ...) -> Answer: ...
     async def idle(self) -> None: ...
 
