@@ -43,6 +43,8 @@ class Options:
     budget: Plan = NO_BUDGET
     began: Callable[[], None] = lambda: None
     """Called when the fleet is there and nothing has been made in it yet."""
+    again: str = ""
+    """How to go on after a stop; ``pagefault resume`` where nothing else is said."""
 
 
 def open_fleet(
@@ -151,5 +153,6 @@ class _Stop:
         elif not self.has_begun:
             text = "stopped before anything had begun."
         else:
-            text = f"stopped; every agent is saved in {folder}. `pagefault resume {folder}` goes on from there."
+            again = self._options.again or f"`pagefault resume {folder}`"
+            text = f"stopped; every agent is saved in {folder}. {again} goes on from there."
         say(self._options.console, text)
