@@ -10,6 +10,7 @@ card games need ``rlcard``.
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -59,7 +60,7 @@ def pettingzoo_world(
     make: Callable[..., Any] | None = None,
     **options: Any,
 ) -> Recipe:
-    """A recipe for a PettingZoo environment such as ``classic/chess_v6``, or for ``make(**options)`` under that name.
+    """A recipe for a PettingZoo environment such as ``classic/chess-v6``, or for ``make(**options)`` under that name.
 
     ``api``: ``aec`` (in turn) or ``parallel`` (at once).  ``names`` are words for the actions of Discrete spaces.
     """
@@ -67,29 +68,31 @@ def pettingzoo_world(
         raise ConfigError("api", api, " or ".join(APIS))
     maker = InTurn if api == "aec" else AtOnce
     given = {"env_id": env_id, "names": names, "make": make, "options": options}
-    return Recipe(env_id.rpartition("/")[2].partition("_v")[0], maker, given)
+    return Recipe(game_of(env_id), maker, given)
+
+
+def game_of(env_id: str) -> str:
+    """``chess`` for ``classic/chess-v6``."""
+    return env_id.rpartition("/")[2].partition("-v")[0]
 
 
 def _made(env_id: str, api: str, make: Callable[..., Any] | None, options: Mapping[str, Any]) -> Any:
-    optional_module("pettingzoo", "pagefault[worlds]")
+    library = optional_module("pettingzoo", "pagefault[worlds]")
     if make is not None:
         return make(**options)
-    family, _, name = env_id.rpartition("/")
-    allowed = "a PettingZoo environment such as 'classic/connect_four_v3'"
-    if not family.isidentifier() or not name.isidentifier():
-        raise ConfigError("id", env_id, allowed)
+    known = library.aec_registry if api == "aec" else library.parallel_registry
+    if env_id not in known:
+        if api == "parallel" and env_id in library.aec_registry:
+            raise ConfigError("api", api, f"aec: {env_id} is played in turn only")
+        near = difflib.get_close_matches(env_id, known, n=3)
+        hint = f"; did you mean {' or '.join(near)}?" if near else ""
+        raise ConfigError("id", env_id, f"a PettingZoo environment such as 'classic/connect_four-v3'{hint}")
     try:
-        module = importlib.import_module(f"pettingzoo.{family}.{name}")
-    except ModuleNotFoundError as error:
-        if error.name is not None and error.name.startswith("pettingzoo"):
-            raise ConfigError("id", env_id, allowed) from error
-        raise UsageError(f"{env_id} needs {error.name}, which is not installed: see docs/worlds.md") from error
-    maker = getattr(module, "env" if api == "aec" else "parallel_env", None)
-    if maker is None:
-        raise ConfigError("api", api, f"aec: {env_id} is played in turn only")
-    modes = getattr(getattr(module, "raw_env", None), "metadata", {}).get("render_modes", ())
-    drawn = {"render_mode": "ansi"} if "ansi" in modes else {}
-    return maker(**{**drawn, **options})
+        return library.make(api, env_id, **options)
+    except ImportError as error:
+        raise UsageError(f"{env_id} needs more than is installed: {error.__cause__ or error}; see docs/worlds.md") from error
+    except TypeError as error:
+        raise ConfigError("options", sorted(options), f"what {env_id} takes: {error}") from error
 
 
 class _Players:
@@ -97,7 +100,7 @@ class _Players:
 
     def __init__(self, env: Any, env_id: str, names: Sequence[str] | None) -> None:
         self._env = env
-        self._name = env_id.rpartition("/")[2].partition("_v")[0]
+        self._name = game_of(env_id)
         self.players = tuple(env.possible_agents)
         self._reader: Reader | None = ChessReader(env) if self._name == "chess" else None
         names = names if names is not None else CARD_ACTIONS.get(self._name)
@@ -179,7 +182,8 @@ class InTurn(_Players):
             observation, reward, terminated, truncated, info = env.last()
             rewards[player] = rewards.get(player, 0.0) + float(reward)
             if not (terminated or truncated):
-                return Moment({player: self._sight(player, observation, info)}, rewards, ended, self._parting())
+                parting = self._parting() if ended else ""
+                return Moment({player: self._sight(player, observation, info)}, rewards, ended, parting)
             ended[player] = _outcome(rewards[player], terminated=bool(terminated))
             env.step(None)
         return Moment({}, rewards, ended, self._parting())
@@ -210,7 +214,7 @@ class AtOnce(_Players):
             if terminations[player] or truncations.get(player)
         }
         earned = {player: float(reward) for player, reward in rewards.items()}
-        return Moment(self._sights(observations, infos), earned, ended, self._parting())
+        return Moment(self._sights(observations, infos), earned, ended, self._parting() if ended else "")
 
     def _sights(self, observations: Mapping[str, Any], infos: Mapping[str, Any]) -> dict[str, Sight]:
         return {player: self._sight(player, observations[player], infos.get(player, {})) for player in self._env.agents}

@@ -13,6 +13,7 @@ from __future__ import annotations
 import functools
 import re
 import tempfile
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -118,12 +119,15 @@ class TextWorldEnvironment:
             lost=True,
             max_score=True,
         )
-        if self._path:
-            self._env = self._library.start(self._path, wanted)
-        else:
-            self._env = self._generated(seed, wanted)
         self._score = self._steps = 0
-        return self._moment(self._env.reset(), 0.0)
+        with warnings.catch_warnings():
+            # Jericho, which knows only famous games by heart; TextWorld keeps score by itself.
+            warnings.filterwarnings("ignore", ".*is not fully supported.*")
+            if self._path:
+                self._env = self._library.start(self._path, wanted)
+            else:
+                self._env = self._generated(seed, wanted)
+            return self._moment(self._env.reset(), 0.0)
 
     def _generated(self, seed: int, wanted: Any) -> Any:
         options = self._library.GameOptions()
