@@ -1,9 +1,9 @@
 """Worlds that agents play in, on a Ray cluster: TextWorld quests, chess, Gymnasium; and what the adapter costs a step.
 
-Every move is made by an agent: it is shown an observation by an interrupt, thinks (a scripted mind), calls its function,
-which reaches the environment in another process, and what was done is kept in its journal and in the environment's
-ledger.  The quests are generated, each from a seed of its own, all are played at once, by a mind that follows the
-walkthrough; the chess games go on to their own ends, by minds that choose among the legal moves.
+Every move is made by an agent: it is shown an observation by an interrupt, thinks (a scripted mind), and calls its
+function, which reaches the environment in another process; what was done is kept in its journal and in the
+environment's ledger.  The quests are generated, each from a seed of its own, and all are played at once, by a mind that
+follows the walkthrough; the chess games go on to their own ends, by minds that choose among the legal moves.
 
 ``overhead_us_per_step`` compares two loops over the same environment with the same actions in this process: bare, and
 behind the adapter (legality, observation in words, the record of the step), without an agent.  It is the median of
@@ -26,10 +26,9 @@ from pagefault.cluster.worlds.driving import PlaySettings
 from pagefault.cluster.worlds.environment import Recipe, optional_module
 from pagefault.cluster.worlds.gymnasium import PLAYER, GymnasiumEnvironment, gymnasium_world
 from pagefault.cluster.worlds.pettingzoo import pettingzoo_world
-from pagefault.cluster.worlds.playing import Playing
+from pagefault.cluster.worlds.playing import NoProgress, Playing
 from pagefault.cluster.worlds.table import Table
 from pagefault.cluster.worlds.textworld import textworld_world
-from pagefault.runtime.host.config import Agent
 
 QUESTS = 64
 CHESS_GAMES, CHESS_GAMES_QUICK = 100, 3
@@ -45,13 +44,6 @@ TEMPLATE: dict[str, Any] = {
     "policy": "lru",
     "write_back": "archive",
 }
-
-
-class Silence:
-    """No progress is shown."""
-
-    def begin(self, what: str, total: int) -> None: ...
-    def advance(self, count: int = 1) -> None: ...
 
 
 def games(options: Options) -> dict[str, tuple[Playing, str]]:
@@ -81,7 +73,7 @@ async def play(options: Options) -> dict[str, Report]:
             model = f"scripted:pagefault.cluster.worlds.players:{mind}"
             refs = await fleet.spawn_many(playing.agents({**TEMPLATE, "model": model}))
             sys.stderr.write(f"{name}: {len(refs)} agents\n")
-            found[name] = await playing.run(fleet, refs, Silence())
+            found[name] = await playing.run(fleet, refs, NoProgress())
     return found
 
 

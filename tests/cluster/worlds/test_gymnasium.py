@@ -23,13 +23,12 @@ DETOUR = ("down", "down", "right", "right", "down", "right")
 """The way over the lake."""
 
 
-class Corridor(gymnasium.Env[Any, Any]):
-    """Dict observations with a mask in them; a Dict of actions."""
+class Corridor:
+    """What the adapter uses of a Gymnasium environment, with a mask where ``masked`` says."""
 
-    metadata = {"render_modes": []}  # noqa: RUF012 - as Gymnasium has it
+    render_mode = None
 
     def __init__(self, masked: str = "") -> None:
-        self.render_mode = None
         self._masked = masked
         parts = {"place": gymnasium.spaces.Discrete(5)}
         if masked == "observation":
@@ -40,12 +39,18 @@ class Corridor(gymnasium.Env[Any, Any]):
             self.action_masks = lambda: np.array([1, 0, 1])
         self.actions: list[int] = []
 
+    @property
+    def unwrapped(self) -> Corridor:
+        return self
+
+    def close(self) -> None:
+        pass
+
     def _seen(self) -> dict[str, Any]:
         mask = {"action_mask": np.array([0, 1, 1])} if self._masked == "observation" else {}
         return {"place": 2, **mask}
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        super().reset(seed=seed)
         return self._seen(), {}
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:

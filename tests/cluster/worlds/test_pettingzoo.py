@@ -68,7 +68,7 @@ def test_chess_is_shown_as_a_board_and_moves_as_they_are_written() -> None:
         assert sight.legal == tuple(sorted(each.uci() for each in board.legal_moves))
         assert ("black" if number % 2 else "white") in sight.text
         assert "8 r n b" in sight.text
-        with pytest.raises(IllegalAction, match="'a1a8' is not legal now. Legal are: "):
+        with pytest.raises(IllegalAction, match=r"'a1a8' is not legal now\. Legal are: "):
             environment.check(player, {"move": "a1a8"})
         environment.check(player, {"move": move})
         moment = environment.step({player: {"move": move}})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -36,14 +36,19 @@ WRITTEN_AS = {"budget_tokens": "context_tokens", "eviction": "policy", "interrup
 """The kernel's names of settings, where people write others."""
 
 
-async def check_agent(agent: Agent, budget: Plan = NO_BUDGET) -> None:
+async def check_agent(agent: Agent, budget: Plan = NO_BUDGET, functions: Iterable[Callable[..., Any]] = ()) -> None:
     """Try a definition out in this process, and ask its models for a word each, at every endpoint of a budget.
+
+    ``functions`` are those that the program brings besides the built-in ones.
 
     Raises a :class:`~pagefault.runtime.errors.UsageError` for what the definition has wrong, and a
     :class:`~pagefault.runtime.errors.ModelError` when a server is down or refuses.
     """
     maker: MakeProcessor = budgeted(budget, local_gate(budget), make_processor) if budget else make_processor
-    workshop = Workshop(Registry(), BpeTokenCounter(), maker)
+    registry = Registry()
+    for function in functions:
+        registry.add(function)
+    workshop = Workshop(registry, BpeTokenCounter(), maker)
     try:
         definition = agent.definition()
         workshop.try_out(definition)

@@ -6,21 +6,26 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
+from pagefault.cluster.console.plays import (
+    GymnasiumTable,
+    PettingZooTable,
+    PlayTable,
+    Table,
+    TextWorldTable,
+    make_play,
+)
 from pagefault.cluster.worlds.contract import World
 from pagefault.cluster.worlds.dialogues import Dialogues, load_dialogues
+from pagefault.cluster.worlds.environment import Recipe
 from pagefault.cluster.worlds.village import Village
 from pagefault.runtime.errors import ConfigError
 from pagefault.runtime.host.config import config_error
 from pagefault.runtime.store.open import EDGE, SQLITE
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class FleetTable(_Table):
+class FleetTable(Table):
     """``[fleet]``: where the agents run.  ``local`` needs no Ray, and knows nothing of ``name``, ``address``,
     ``keep`` and ``runtime_env``: see :class:`~pagefault.cluster.api.Cluster`."""
 
@@ -42,7 +47,7 @@ class FleetTable(_Table):
     idle_s: Annotated[float | None, Field(gt=0)] = None
 
 
-class VillageTable(_Table):
+class VillageTable(Table):
     """``[village]``: see :class:`~pagefault.cluster.worlds.village.Village`."""
 
     days: Annotated[int, Field(ge=1)] = 6
@@ -50,17 +55,17 @@ class VillageTable(_Table):
     questions_each: Annotated[int, Field(ge=1)] = 2
 
 
-class DialoguesTable(_Table):
+class DialoguesTable(Table):
     """``[dialogues]``: ``data`` is the file, usually given as ``--data``."""
 
     data: str | None = None
     questions_max: Annotated[int | None, Field(ge=1)] = None
 
 
-class Plan(_Table):
+class Plan(Table):
     """The whole file."""
 
-    world: Literal["village", "dialogues"]
+    world: Literal["village", "dialogues", "gymnasium", "pettingzoo", "textworld"]
     agents: Annotated[int | None, Field(ge=1)] = None
     seed: int = 1
     agent: dict[str, Any] = Field(default_factory=dict)
@@ -70,6 +75,10 @@ class Plan(_Table):
     fleet: FleetTable = FleetTable()
     village: VillageTable = VillageTable()
     dialogues: DialoguesTable = DialoguesTable()
+    play: PlayTable = PlayTable()
+    gymnasium: GymnasiumTable = GymnasiumTable()
+    pettingzoo: PettingZooTable = PettingZooTable()
+    textworld: TextWorldTable = TextWorldTable()
 
 
 def read_plan(path: Path) -> Plan:
@@ -92,9 +101,17 @@ def make_world(plan: Plan, base: Path, data: Path | None) -> World:
     if plan.world == "village":
         table = plan.village
         return Village(plan.agents or 200, table.days, table.facts_each, table.questions_each, plan.seed)
+    if plan.world in ("gymnasium", "pettingzoo", "textworld"):
+        return make_play(_recipe(plan, base), plan.play, plan.agents, plan.seed)
     path = data
     if path is None and plan.dialogues.data is not None:
         path = base / plan.dialogues.data
     if path is None:
         raise ConfigError("--data", "nothing", "the path of a file of conversations in LoCoMo's format")
     return Dialogues(load_dialogues(path), plan.agents, plan.dialogues.questions_max)
+
+
+def _recipe(plan: Plan, base: Path) -> Recipe:
+    if plan.world == "gymnasium":
+        return plan.gymnasium.recipe()
+    return plan.pettingzoo.recipe() if plan.world == "pettingzoo" else plan.textworld.recipe(base)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +15,7 @@ from pagefault.cluster.api import Cluster
 from pagefault.cluster.console.check import check_agent
 from pagefault.cluster.console.plan import FleetTable
 from pagefault.cluster.console.show import RunProgress, say
-from pagefault.cluster.worlds.contract import Report, World, with_tiers
+from pagefault.cluster.worlds.contract import Report, World, functions_of, with_tiers
 from pagefault.policies.tiers import Tier
 from pagefault.runtime.host.collector import tune_collector
 from pagefault.runtime.host.local import Local
@@ -48,12 +48,16 @@ class Options:
 
 
 def open_fleet(
-    table: FleetTable, tiers: tuple[Tier, ...] = (), budget: Plan = NO_BUDGET
+    table: FleetTable,
+    tiers: tuple[Tier, ...] = (),
+    budget: Plan = NO_BUDGET,
+    functions: Sequence[Callable[..., Any]] = (),
 ) -> AbstractAsyncContextManager[Local | Cluster]:
     """The fleet that a file asks for, not yet begun."""
     if table.kind == "local":
         return Local(
             table.folder,
+            functions=functions,
             durability=table.durability,
             embedder=table.embedder,
             journal=table.journal,
@@ -74,6 +78,7 @@ def open_fleet(
         placement=table.placement,
         hosts=table.hosts,
         shards=table.shards,
+        functions=functions,
         durability=table.durability,
         embedder=table.embedder,
         journal=table.journal,
@@ -99,8 +104,9 @@ async def run_world(world: World, template: Mapping[str, Any], options: Options)
     try:
         agents = world.agents(template)
         # They are made alike; the fleet looks at every one before it makes any.
-        await check_agent(agents[0], options.budget)
-        async with open_fleet(options.fleet, options.tiers, options.budget) as fleet:
+        functions = functions_of(world)
+        await check_agent(agents[0], options.budget, functions)
+        async with open_fleet(options.fleet, options.tiers, options.budget, functions) as fleet:
             stop.listen()  # Ray puts handlers of its own in place when it begins
             options.began()
             with RunProgress(options.console) as progress:

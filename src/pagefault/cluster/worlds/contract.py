@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from pagefault.runtime.host.config import Agent
 from pagefault.runtime.host.fleet import AgentRef, Fleet
@@ -158,3 +158,16 @@ class World(Protocol):
 
     def agents(self, template: Mapping[str, Any]) -> list[Agent]: ...
     async def run(self, fleet: RunningFleet, refs: Sequence[AgentRef], progress: Progress) -> Report: ...
+
+
+@runtime_checkable
+class BringsFunctions(Protocol):
+    """A world whose agents call functions of its own, which the fleet has to be given when it begins."""
+
+    @property
+    def functions(self) -> Sequence[Callable[..., Any]]: ...
+
+
+def functions_of(world: World) -> Sequence[Callable[..., Any]]:
+    """The functions that a world brings along, if it does."""
+    return world.functions if isinstance(world, BringsFunctions) else ()

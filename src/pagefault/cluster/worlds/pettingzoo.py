@@ -90,7 +90,9 @@ def _made(env_id: str, api: str, make: Callable[..., Any] | None, options: Mappi
     try:
         return library.make(api, env_id, **options)
     except ImportError as error:
-        raise UsageError(f"{env_id} needs more than is installed: {error.__cause__ or error}; see docs/worlds.md") from error
+        raise UsageError(
+            f"{env_id} needs more than is installed: {error.__cause__ or error}; see docs/worlds.md"
+        ) from error
     except TypeError as error:
         raise ConfigError("options", sorted(options), f"what {env_id} takes: {error}") from error
 

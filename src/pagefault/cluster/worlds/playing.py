@@ -36,6 +36,13 @@ RESTARTS = 100
 INSPECTED_AT_ONCE = 64
 
 
+class NoProgress:
+    """A :class:`~pagefault.cluster.worlds.contract.Progress` that shows nothing."""
+
+    def begin(self, what: str, total: int) -> None: ...
+    def advance(self, count: int = 1) -> None: ...
+
+
 class Playing:
     """Environments of one recipe, and the agents that play in them.
 
