@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from pagefault.runtime.testing.fake_openai import Answer, Call, FakeOpenAI
 from tests.cluster.console.conftest import Pagefault
 from tests.cluster.worlds.exams import ROW, write_rows
 from tests.cluster.worlds.talk import write_talk
@@ -53,6 +56,32 @@ def test_each_task_compares_all_memories(pagefault: Pagefault, tmp_path: Path, t
     other = pagefault(*arguments, "--context-tokens", "3000").error
     assert "--folder: found" in other
     assert "the same context_tokens" in other
+
+
+def answers(body: Mapping[str, Any]) -> Answer:
+    """A model that searches if it can, and knows what a queen of bees is called if it is shown it."""
+    messages = body["messages"]
+    shown = " ".join(str(message.get("content")) for message in messages)
+    said = "She is called Otilia." if "Otilia" in shown else "I do not know."
+    if not body.get("tools"):
+        return Answer("CORRECT" if "exam" in messages[0]["content"][:20] else said)
+    if messages[-1]["role"] != "tool":
+        searched = {"query": "the queen of the bees", "request_heartbeat": True}
+        return Answer("", [Call("conversation_search", json.dumps({**searched, "page": 0}))])
+    return Answer("", [Call("send_message", json.dumps({"message": said}))])
+
+
+def test_a_model_of_a_server_sits_and_judges(pagefault: Pagefault, tmp_path: Path) -> None:
+    data = str(write_rows(tmp_path / "msc.jsonl", ROW))
+    with FakeOpenAI(respond=answers) as server:
+        where = ("--model", "fake", "--base-url", server.base_url, "--judge", "marker")
+        ended = pagefault("eval", "dmr", "--data", data, "--embedder", "hash", *where, "--json")
+    assert ended.code == 0, ended.errors
+    found = json.loads(ended.out)
+    assert found["model"] == "openai:fake"
+    for memory, each in found["memories"].items():
+        assert (each["rouge_l"], each["judged"], each["failed"]) == (1.0, 1.0, 0), memory
+    assert found["memories"]["pagefault"]["searches_mean"] == 1.0
 
 
 def test_what_is_wrong_is_one_line(pagefault: Pagefault, tmp_path: Path) -> None:

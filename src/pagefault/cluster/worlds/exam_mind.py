@@ -10,14 +10,14 @@ import math
 from collections import Counter
 
 from pagefault.cluster.worlds.exam import EXAMINER, UNKNOWN
-from pagefault.cluster.worlds.scoring import words
+from pagefault.cluster.worlds.scoring import stems
 from pagefault.runtime.models.scripted import Reply, call, mind, nothing, say
 from pagefault.runtime.models.view import Line, View
 from pagefault.runtime.values import ModelRequest
 
 SEARCHES = ("archival_memory_search", "conversation_search")
 FITTING_SHARE = 0.5
-"""Less of the question than this in the best passage, by weight of its words, and the answer is not known."""
+"""Fewer of the question's words than this in the best passage, and the answer is not known."""
 SUMMARY_CHARS_PER_TOKEN = 3
 _COMMON = frozenset(
     "a an and are at be been by can could did do does for from had has have he her his how i in is it its many me much"
@@ -46,17 +46,14 @@ def quoting(request: ModelRequest) -> Reply:
 
 def best(question: str, lines: list[Line]) -> str:
     """The text of the line with most of the question's words, rare ones counting more; the unknown if there is none."""
-    wanted = set(words(question)) - _COMMON
-    held = [set(words(f"{line.author} {line.text}")) for line in lines]
-    spread = Counter(word for each in held for word in each & wanted)
+    wanted = set(stems(" ".join(word for word in question.lower().split() if word not in _COMMON)))
+    held = [wanted.intersection(stems(f"{line.author} {line.text}")) for line in lines]
+    spread = Counter(word for each in held for word in each)
     weight = {word: math.log(1 + len(lines) / (0.5 + spread[word])) for word in wanted}
-    total = sum(weight.values())
-    score, place = max(
-        ((sum(weight[word] for word in each & wanted), -place) for place, each in enumerate(held)), default=(0.0, 0)
-    )
-    if not total or score < FITTING_SHARE * total:
+    place = max(range(len(lines)), key=lambda place: (sum(weight[word] for word in held[place]), -place), default=-1)
+    if place < 0 or not wanted or len(held[place]) < FITTING_SHARE * len(wanted):
         return UNKNOWN
-    return lines[-place].text or UNKNOWN
+    return lines[place].text or UNKNOWN
 
 
 def shorten(request: ModelRequest) -> str:

@@ -44,7 +44,7 @@ def holds_answer(given: str, answers: Iterable[str]) -> float:
 
 def token_f1(given: str, answer: str) -> float:
     """Harmonic mean of precision and recall of stemmed words: LoCoMo's F1 (Maharana et al. 2024)."""
-    said, wanted = _stems(given), _stems(answer)
+    said, wanted = stems(given), stems(answer)
     common = sum((Counter(said) & Counter(wanted)).values())
     if not common:
         return 0.0
@@ -77,7 +77,8 @@ def words(text: str) -> list[str]:
     return _WORD.findall(text.lower())
 
 
-def _stems(text: str) -> tuple[str, ...]:
+def stems(text: str) -> tuple[str, ...]:
+    """The words of a text, normalised and stemmed (Porter 1980)."""
     return _stemmed(normalised(text))
 
 
