@@ -86,7 +86,7 @@ class Plan:
 def make_plan(agents: int, days: int, facts_each: int, questions_each: int, seed: int) -> Plan:
     """A village's life from a seed: the same arguments always give the same plan."""
     chance = random.Random(seed)  # noqa: S311 - a seeded world, not a secret
-    names = tuple(_name(number) for number in range(agents))
+    names = tuple(villager_name(number) for number in range(agents))
     topics = [
         (subject, possession, quality) for subject in SUBJECTS for possession in POSSESSIONS for quality in QUALITIES
     ]
@@ -121,7 +121,8 @@ def make_plan(agents: int, days: int, facts_each: int, questions_each: int, seed
     return Plan(names, tuple(known), tuple(meetings), tuple(questions))
 
 
-def _name(number: int) -> str:
+def villager_name(number: int) -> str:
+    """The name of one of any number of people."""
     first = FIRST_NAMES[number % len(FIRST_NAMES)]
     last = LAST_NAMES[number // len(FIRST_NAMES) % len(LAST_NAMES)]
     again = number // (len(FIRST_NAMES) * len(LAST_NAMES))
