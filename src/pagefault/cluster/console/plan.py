@@ -19,6 +19,7 @@ from pagefault.cluster.console.plays import (
 from pagefault.cluster.worlds.contract import World
 from pagefault.cluster.worlds.dialogues import Dialogues, load_dialogues
 from pagefault.cluster.worlds.environment import Recipe
+from pagefault.cluster.worlds.town import Town, TownSettings
 from pagefault.cluster.worlds.village import Village
 from pagefault.runtime.errors import ConfigError
 from pagefault.runtime.host.config import config_error
@@ -55,6 +56,17 @@ class VillageTable(Table):
     questions_each: Annotated[int, Field(ge=1)] = 2
 
 
+class TownTable(Table):
+    """``[town]``: see :class:`~pagefault.cluster.worlds.town.TownSettings`."""
+
+    days: Annotated[int, Field(ge=1)] = 7
+    season_days: Annotated[int, Field(ge=1)] = 7
+    facts_each: Annotated[int, Field(ge=1)] = 1
+    questions_each: Annotated[int, Field(ge=1)] = 2
+    pace: Literal["causal", "lockstep"] = "causal"
+    at_once: Annotated[int, Field(ge=1)] = 64
+
+
 class DialoguesTable(Table):
     """``[dialogues]``: ``data`` is the file, usually given as ``--data``."""
 
@@ -65,7 +77,7 @@ class DialoguesTable(Table):
 class Plan(Table):
     """The whole file."""
 
-    world: Literal["village", "dialogues", "gymnasium", "pettingzoo", "textworld"]
+    world: Literal["village", "town", "dialogues", "gymnasium", "pettingzoo", "textworld"]
     agents: Annotated[int | None, Field(ge=1)] = None
     seed: int = 1
     agent: dict[str, Any] = Field(default_factory=dict)
@@ -74,6 +86,7 @@ class Plan(Table):
     budget: dict[str, Any] = Field(default_factory=dict)
     fleet: FleetTable = FleetTable()
     village: VillageTable = VillageTable()
+    town: TownTable = TownTable()
     dialogues: DialoguesTable = DialoguesTable()
     play: PlayTable = PlayTable()
     gymnasium: GymnasiumTable = GymnasiumTable()
@@ -98,6 +111,8 @@ def read_plan(path: Path) -> Plan:
 
 def make_world(plan: Plan, base: Path, data: Path | None) -> World:
     """The world of a plan.  ``base`` is what relative paths in the file refer to."""
+    if plan.world == "town":
+        return Town(TownSettings(agents=plan.agents or 200, seed=plan.seed, **plan.town.model_dump()))
     if plan.world == "village":
         table = plan.village
         return Village(plan.agents or 200, table.days, table.facts_each, table.questions_each, plan.seed)

@@ -50,7 +50,6 @@ from pagefault.runtime.values import AgentId, Interrupt, InterruptId, InterruptK
 
 PACES = ("causal", "lockstep")
 AT_ONCE = 64
-"""People that the world talks to at one time."""
 INSPECTED_AT_ONCE = 64
 VIRTUAL_S = 1e-3
 """In virtual time, minds that think in no time live a season in none."""
@@ -58,7 +57,8 @@ VIRTUAL_S = 1e-3
 
 @dataclass(frozen=True, slots=True)
 class TownSettings:
-    """``days`` in seasons of ``season_days``; of ``questions_each`` topics everybody is asked at the end, twice."""
+    """``days`` in seasons of ``season_days``; of ``questions_each`` topics everybody is asked at the end, twice.
+    ``at_once``: people that the world talks to at one time."""
 
     agents: int = 200
     days: int = 7
@@ -67,10 +67,11 @@ class TownSettings:
     questions_each: int = 2
     seed: int = 1
     pace: str = "causal"
+    at_once: int = AT_ONCE
 
     def __post_init__(self) -> None:
-        for name, least in (("agents", 2), ("days", 1), ("season_days", 1), ("facts_each", 1), ("questions_each", 1)):
-            value = getattr(self, name)
+        for name in ("agents", "days", "season_days", "facts_each", "questions_each", "at_once"):
+            value, least = getattr(self, name), 2 if name == "agents" else 1
             if type(value) is not int or value < least:
                 raise ConfigError(f"town.{name}", value, f"a whole number from {least}")
         if self.pace not in PACES:
@@ -96,7 +97,7 @@ class Town:
         """Live all days, and ask at the end."""
         loop = asyncio.get_running_loop()
         began = loop.time()
-        life = _Life(self.plan, fleet, progress)
+        life = _Life(self.plan, fleet, progress, self.settings.at_once)
         progress.begin("life in the town", len(self.plan.events))
         await (life.in_lockstep() if self.settings.pace == "lockstep" else life.as_it_comes())
         lived_s = loop.time() - began
@@ -113,14 +114,14 @@ class Town:
 class _Life:
     """What happens, and who has heard what of it."""
 
-    def __init__(self, plan: TownPlan, fleet: RunningFleet, progress: Progress) -> None:
+    def __init__(self, plan: TownPlan, fleet: RunningFleet, progress: Progress, at_once: int) -> None:
         self.plan = plan
         self.known = {name: Knowledge() for name in plan.names}
         self.outcomes = Outcomes()
         self.untold = 0
         self._fleet = fleet
         self._progress = progress
-        self._gate = asyncio.Semaphore(AT_ONCE)
+        self._gate = asyncio.Semaphore(at_once)
         self._reached = dict.fromkeys(plan.names, 0)
 
     async def in_lockstep(self) -> None:
