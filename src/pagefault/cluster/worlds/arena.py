@@ -62,7 +62,8 @@ class Arena:
     """
 
     def __init__(self, plan: ArenaPlan) -> None:
-        about = f"{plan.recipe.title}: {', '.join(f'{each.world} from {each.seed}' for each in plan.seatings)}"
+        worlds = ", ".join(f"{each.world} from {each.seed}" for each in plan.seatings)
+        about = f"{plan.recipe.description()}: {worlds}"
         path = Path(plan.ledger) if plan.ledger else None
         self._ledger = Ledger(path, about, durability=plan.durability, in_threads=plan.in_threads)
         self._tables: dict[str, Table] = {}

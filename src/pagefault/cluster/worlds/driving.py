@@ -96,7 +96,8 @@ class Driver:
             elif self._settings.pace == "free":
                 look = await self._free_step(look)
             else:
-                found = await together(self._have_act(look, player) for player in look.sights)
+                waiting = [player for player in look.sights if player not in look.acted]
+                found = await together(self._have_act(look, player) for player in waiting)
                 look = max(found, key=lambda each: each.number)
                 if any(each.is_over for each in found):
                     look = await self._arenas.look(look.world)

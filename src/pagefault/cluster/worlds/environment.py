@@ -14,6 +14,7 @@ concern.  An action that is not legal never gets as far as the environment; its 
 from __future__ import annotations
 
 import importlib
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
@@ -107,6 +108,16 @@ class Recipe:
     def make(self) -> Environment:
         """A new environment.  Raises what the maker raises for options that are wrong."""
         return self.maker(**self.options)
+
+    def description(self) -> str:
+        """What it makes, in a line that is the same in every process: two that differ make different environments."""
+        options = json.dumps(dict(self.options), sort_keys=True, default=_named)
+        return f"{self.title} {options}"
+
+
+def _named(value: object) -> str:
+    """Code, and whatever else has no JSON, by its name."""
+    return str(getattr(value, "__qualname__", type(value).__qualname__))
 
 
 def optional_module(name: str, install: str) -> Any:
