@@ -37,7 +37,7 @@ def files(folder: Path) -> set[Path]:
         ),
         ("context_tokens = 1536", 'context_tokens = "many"', ["agent.context_tokens", "'many'", "integer"]),
         ("days = 2", "days = 0", ["village.days", "found 0", "greater than or equal to 1"]),
-        ('world = "village"', 'world = "vilage"', ["village.toml.world", "'vilage'", "'village', 'dialogues'"]),
+        ('world = "village"', 'world = "vilage"', ["village.toml.world", "'vilage'", "'village', 'town'"]),
         ('world = "village"', "world village", ["valid TOML", "line 3"]),
         ('policy = "lru"', 'policy = "lruu"', ["'lruu'", "one of arc, clock, fifo, foresight, gdsf"]),
         ('write_back = "archive"', 'write_back = "archiv"', ["write_back", "'archiv'", "archive, drop, handle"]),
