@@ -117,7 +117,8 @@ class Page:
     overhead included.  ``author``, ``session`` and ``created_ms`` are provenance that searches may use;
     ``cause`` is the interrupt that brought the page about, ``source`` says where its text came from
     (``user``, ``agent``, ``world``, ``model``, ``function``, ``system``, ``import``).  ``refs`` are pages
-    quoted inside this one (search results).  ``calls`` belong to a model's reply, ``answers`` is the id of
+    quoted inside this one (search results).  ``untrusted``: the text is, or may be made from, words of others
+    (:mod:`pagefault.runtime.kernel.trust`).  ``calls`` belong to a model's reply, ``answers`` is the id of
     the call that a result answers.  ``ordinal`` grows by one with every page of an agent: neighbours in
     time are neighbours in ``ordinal``.
     """
@@ -139,6 +140,7 @@ class Page:
     answers: str = ""
     refs: tuple[PageId, ...] = ()
     tags: tuple[str, ...] = ()
+    untrusted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,6 +70,7 @@ async def opened(fleet: Local) -> list[str]:
     """What an agent sees of pages that left its context long ago; the last of them twice."""
     agent = Agent(
         "ada",
+        tracks_trust=False,  # what fits is counted to the token
         model="scripted:test-turns-pages",
         functions=("send_message", "page_in"),
         context_tokens=2_000,

@@ -46,6 +46,9 @@ class Agent(_Strict):
     and ``fetch`` name paging policies, ``scorer`` what says how important a page is where its sender does not.
     ``rule_of_two`` asks an operator before anything is sent out once private data and text that somebody else wrote
     have come together; ``approval_s`` is how long calls wait for one.
+    ``tracks_trust``: what others wrote (agents, worlds, documents, functions that see such) is shown to the model
+    between delimiters, and an agent that has seen any needs an operator's approval to write to a shared space, but for
+    its ``open_spaces``.
     ``context_tokens`` is the budget of prompt and reply together, ``reply_tokens`` the part kept for the reply.  The
     other limits are those of :mod:`pagefault.runtime.kernel.settings`.
     """
@@ -84,6 +87,8 @@ class Agent(_Strict):
     plain_text: Literal["deliver", "monologue"] = "deliver"
     tags: tuple[str, ...] = ()
     rule_of_two: bool = False
+    tracks_trust: bool = True
+    open_spaces: tuple[str, ...] = ()
     approval_s: float = Field(24 * 3600.0, gt=0)
 
     def __init__(self, name: str | None = None, **fields: Any) -> None:
@@ -141,6 +146,8 @@ class Agent(_Strict):
             search_results=self.search_results,
             tags=self.tags,
             rule_of_two=self.rule_of_two,
+            tracks_trust=self.tracks_trust,
+            open_spaces=self.open_spaces,
         )
         validate(made)
         return made

@@ -245,7 +245,10 @@ def _born(workshop: Workshop, moment: Moment, definition: AgentDefinition) -> Ag
             fresh.on_insert(facts(shown.page), old.turn)
         state["eviction"] = fresh.dump()
     persona = {block.label: block.text for block in definition.blocks if block not in old.definition.blocks}
-    state["blocks"] = [[label, persona.get(label, text)] for label, text in state["blocks"]]
+    state["blocks"] = [
+        [label, persona[label]] if label in persona else [label, text, *untrusted]
+        for label, text, *untrusted in state["blocks"]
+    ]
     born.load(decode_snapshot(definition.id, encode_snapshot(state)))
     return born
 

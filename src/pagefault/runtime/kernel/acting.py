@@ -13,7 +13,14 @@ from dataclasses import replace
 from typing import Any
 
 from pagefault.policies.contract import Leave
-from pagefault.runtime.kernel.approval import ask_operator, note_capabilities, wants_approval
+from pagefault.runtime.kernel.approval import (
+    ask_operator,
+    note_capabilities,
+    note_pages,
+    promotes,
+    take_approval,
+    wants_approval,
+)
 from pagefault.runtime.kernel.effects import Deliver, RunFunction, SearchArchive, Send, SetTimer
 from pagefault.runtime.kernel.fetching import load_effect, with_room
 from pagefault.runtime.kernel.functions import (
@@ -83,7 +90,8 @@ def _run(data: AgentData, chain: Chain, call: FunctionCall) -> bool:
     arguments, heartbeat = data.functions.check(call.name, call.arguments)
     spec = data.functions.get(call.name)
     assert spec is not None, f"{call.name} was checked but is not in the table"
-    if wants_approval(data, chain, call, spec):
+    is_approved = take_approval(chain, call)
+    if not is_approved and wants_approval(data, spec):
         ask_operator(data, chain, call)
         return True
     data.notice("function_called", text=call.name)
@@ -99,6 +107,9 @@ def _run(data: AgentData, chain: Chain, call: FunctionCall) -> bool:
     outcome = spec.system_call(AgentView(data), arguments)
     if chain.is_call:
         check_exported(call, outcome)
+    if not is_approved and promotes(data, outcome):
+        ask_operator(data, chain, call)
+        return True
     waiting = False
     if isinstance(outcome, Done):
         _check_changes(data, outcome.changes)
@@ -182,7 +193,7 @@ def _check_change(data: AgentData, change: Change) -> None:
         block = data.context.blocks[change.label]
         if block.read_only or len(change.text) > block.limit_chars:
             raise CallProblem(f"{change.label} is read-only or would exceed {block.limit_chars} characters")
-        fixed = data.context.fixed_tokens_with(change.label, change.text)
+        fixed = data.context.fixed_tokens_with(change.label, change.text, untrusted=data.is_tainted)
         grown = fixed - data.context.fixed_tokens
         room = data.context.room_tokens(data.pinned_tokens)
         if grown > 0 and room - grown < data.definition.context.prompt_limit // 10:
@@ -220,7 +231,7 @@ def _check_timer(data: AgentData, change: StartTimer | StopTimer) -> None:
 
 def _apply(data: AgentData, chain: Chain, change: Change) -> str:
     if isinstance(change, SetBlock):
-        data.context.set_block(change.label, change.text)
+        data.context.set_block(change.label, change.text, untrusted=data.is_tainted)
     elif isinstance(change, Say):
         chain.said.append(change.text)
         data.emit(Deliver(chain.cause, chain.interrupt.sender, change.text))
@@ -277,6 +288,7 @@ def take_outcome(data: AgentData, call: FunctionCall, ok: bool, text: str) -> No
 def take_hits(data: AgentData, call: FunctionCall, result: SearchResult, number: int) -> None:
     """A search ended."""
     assert data.chain is not None
+    note_pages(data, (hit.page for hit in result.hits))
     text, refs = format_hits(data, result, number)
     take_result(data, call, True, text, refs=refs, stored=False)
     data.chain.malformed = 0
@@ -304,6 +316,7 @@ def take_pages(data: AgentData, call: FunctionCall, wanted: list[PageId], pages:
     resident |= {page.id for page in pages if page.id not in wanted and data.is_resident(page.id)}
     fresh = [page for page in pages if page.id not in arrived and page.id not in resident]
     fresh = with_room(data, fresh, wanted)
+    note_pages(data, fresh)
     needed = tuple(page.id for page in fresh if page.id in wanted)  # the others were fetched along with them
     if fresh:
         data.fault(needed, sum(page.tokens for page in fresh))

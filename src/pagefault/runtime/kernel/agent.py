@@ -143,8 +143,15 @@ class AgentState(AgentData):
             "rating": list(self.rating),
             "mailbox": self.mailbox.dump(),
             "entries": [row(shown) for shown in self.context.entries.values()],
-            "blocks": [[block.label, block.text] for block in self.context.blocks.values()],
-            "summary": [self.context.summary, self.context.summary_pages],
+            "blocks": [
+                [block.label, block.text, *([True] if block.untrusted else [])]
+                for block in self.context.blocks.values()
+            ],
+            "summary": [
+                self.context.summary,
+                self.context.summary_pages,
+                *([True] if self.context.summary_untrusted else []),
+            ],
             "correction_permille": self.context.correction_permille,
             "eviction": self.eviction.dump(),
             "story": [list(line) for line in self.story.lines()],
@@ -182,10 +189,11 @@ class AgentState(AgentData):
         self.rating = dict.fromkeys(PageId(key) for key in state.get("rating", ()))
         self.mailbox.load(state["mailbox"])
         self.context.queue.load(from_row(each) for each in state["entries"])
-        for label, text in state["blocks"]:
-            if label in self.context.blocks and self.context.blocks[label].text != text:
-                self.context.set_block(label, text)
-        self.context.set_summary(*state["summary"])
+        for label, text, *untrusted in state["blocks"]:
+            if label in self.context.blocks and (untrusted or self.context.blocks[label].text != text):
+                self.context.set_block(label, text, untrusted=bool(untrusted))
+        text, pages, *untrusted = state["summary"]
+        self.context.set_summary(text, pages, untrusted=bool(untrusted))
         self.context.correction_permille = int(state["correction_permille"])
         self.eviction.load(state["eviction"])
         self.pinned = {PageId(page_id) for page_id in state["pinned"]}

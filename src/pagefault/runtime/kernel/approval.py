@@ -11,24 +11,28 @@ an interrupt of kind ``approval`` and operator's priority.  Agents cannot send s
 
 from __future__ import annotations
 
-from pagefault.runtime.kernel.effects import SetTimer
-from pagefault.runtime.kernel.functions import CallProblem, FunctionSpec
-from pagefault.runtime.kernel.intake import take_result
-from pagefault.runtime.kernel.state import AgentData, Chain
-from pagefault.runtime.values import AgentId, FunctionCall, Interrupt, InterruptId
+from collections.abc import Iterable
 
-PRIVATE, UNTRUSTED, OUT = "reads_private", "sees_untrusted", "sends_out"
+from pagefault.runtime.kernel.effects import SetTimer
+from pagefault.runtime.kernel.functions import CallProblem, Done, FunctionSpec, Insert, Outcome
+from pagefault.runtime.kernel.intake import PRIVATE_SPACES, is_from_others, is_of_others, take_result
+from pagefault.runtime.kernel.state import AgentData, Chain
+from pagefault.runtime.kernel.trust import UNTRUSTED
+from pagefault.runtime.values import AgentId, FunctionCall, Interrupt, InterruptId, Page
+
+PRIVATE, OUT = "reads_private", "sends_out"
 ARGUMENTS_CHARS = 2_000
 """So much of a call's arguments is in the notice that it waits; the list of what waits has them all."""
-TRUSTED_SENDERS = frozenset({"user", "operator", "timer", "system"})
 
 
-def wants_approval(data: AgentData, chain: Chain, call: FunctionCall, spec: FunctionSpec) -> bool:
-    """Whether an operator has to agree first, and has not."""
-    if chain.approved:
-        is_approved, chain.approved = chain.approved == _signature(call), ""
-        if is_approved:
-            return False
+def take_approval(chain: Chain, call: FunctionCall) -> bool:
+    """Whether an operator has agreed to this call; that is used up by it."""
+    approved, chain.approved = chain.approved, ""
+    return approved == _signature(call)
+
+
+def wants_approval(data: AgentData, spec: FunctionSpec) -> bool:
+    """Whether an operator has to agree to a call of this function now."""
     if spec.needs_approval:
         return True
     if not data.definition.rule_of_two or OUT not in spec.capabilities:
@@ -36,27 +40,35 @@ def wants_approval(data: AgentData, chain: Chain, call: FunctionCall, spec: Func
     return {PRIVATE, UNTRUSTED} <= {*data.seen, *spec.capabilities}
 
 
+def promotes(data: AgentData, outcome: Outcome) -> bool:
+    """Whether a call would write what may be words of others to a space that others trust."""
+    if not data.is_tainted or not isinstance(outcome, Done):
+        return False
+    own = (*PRIVATE_SPACES, *data.definition.open_spaces)
+    return any(isinstance(change, Insert) and change.space not in own for change in outcome.changes)
+
+
 def note_capabilities(data: AgentData, spec: FunctionSpec) -> None:
     """A function begins: what it makes possible is on the agent's record from now on."""
-    _see(data, spec.capabilities)
+    data.see(*spec.capabilities)
 
 
 def note_arrival(data: AgentData, interrupt: Interrupt) -> None:
     """An interrupt, or the answer of another agent, comes into the context: whose words are these?"""
-    if data.definition.rule_of_two and (interrupt.hops or interrupt.sender not in TRUSTED_SENDERS):
-        _see(data, (UNTRUSTED,))
+    definition = data.definition
+    if (definition.tracks_trust and is_of_others(interrupt)) or (definition.rule_of_two and is_from_others(interrupt)):
+        data.see(UNTRUSTED)
+
+
+def note_pages(data: AgentData, pages: Iterable[Page]) -> None:
+    """Pages are shown to the agent: it may have them from others."""
+    if not data.is_tainted and data.definition.tracks_trust and any(page.untrusted for page in pages):
+        data.see(UNTRUSTED)
 
 
 def _signature(call: FunctionCall) -> str:
     """What was agreed to: this call, and not another under the same id, which is of the model's choosing."""
     return f"{call.id} {call.name} {call.arguments}"
-
-
-def _see(data: AgentData, capabilities: tuple[str, ...]) -> None:
-    fresh = [each for each in capabilities if each not in data.seen]
-    if fresh:
-        data.seen.update(dict.fromkeys(fresh))
-        data.notice("capabilities", text=", ".join(data.seen))
 
 
 def ask_operator(data: AgentData, chain: Chain, call: FunctionCall) -> None:

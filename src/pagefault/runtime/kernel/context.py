@@ -16,6 +16,7 @@ from pagefault.runtime.kernel.functions import Block, FunctionTable, TokenCounte
 from pagefault.runtime.kernel.pages import Entry, cost
 from pagefault.runtime.kernel.queue import Queue
 from pagefault.runtime.kernel.settings import AgentDefinition
+from pagefault.runtime.kernel.trust import NOTE, quoted
 from pagefault.runtime.values import Fidelity, FunctionSchema, Message, PageId
 
 REPLY_PRIMING_TOKENS = 3
@@ -54,6 +55,7 @@ class Context:
         "queue",
         "summary",
         "summary_pages",
+        "summary_untrusted",
     )
 
     def __init__(self, definition: AgentDefinition, counter: TokenCounter, functions: FunctionTable) -> None:
@@ -63,6 +65,7 @@ class Context:
         self.blocks: dict[str, Block] = {block.label: block for block in definition.blocks}
         self.queue = Queue(counter)
         self.summary = ""
+        self.summary_untrusted = False
         self.summary_pages = 0  # how many evicted pages the summary stands for
         self.correction_permille = 1000
         self._summary_message: tuple[Message, int] | None = None
@@ -105,30 +108,32 @@ class Context:
 
     def rebuild_head(self) -> None:
         """Render the system message; after a change of blocks."""
-        self._head, head_tokens = _head(self._counter, _head_text(self._definition.system, self.blocks))
+        self._head, head_tokens = _head(self._counter, _head_text(self._definition, self.blocks))
         self._fixed_tokens = head_tokens + self._schema_tokens
 
-    def fixed_tokens_with(self, label: str, text: str) -> int:
+    def fixed_tokens_with(self, label: str, text: str, *, untrusted: bool = False) -> int:
         """What the fixed part would cost if a block had this text."""
         blocks = dict(self.blocks)
         old = blocks[label]
-        blocks[label] = Block(label, text, old.limit_chars, old.read_only)
-        return cost(self._counter, Message("system", _head_text(self._definition.system, blocks))) + self._schema_tokens
+        blocks[label] = Block(label, text, old.limit_chars, old.read_only, untrusted)
+        return cost(self._counter, Message("system", _head_text(self._definition, blocks))) + self._schema_tokens
 
-    def set_block(self, label: str, text: str) -> None:
+    def set_block(self, label: str, text: str, *, untrusted: bool = False) -> None:
         old = self.blocks[label]
         assert len(text) <= old.limit_chars, f"block {label} over its limit"
-        self.blocks[label] = Block(label, text, old.limit_chars, old.read_only)
+        self.blocks[label] = Block(label, text, old.limit_chars, old.read_only, untrusted)
         self.rebuild_head()
 
-    def set_summary(self, text: str, pages: int) -> None:
+    def set_summary(self, text: str, pages: int, *, untrusted: bool = False) -> None:
         """Replace the recursive summary, which now stands for ``pages`` evicted pages."""
         self.summary = text
         self.summary_pages = pages
+        self.summary_untrusted = untrusted
         if not text:
             self._summary_message = None
             return
-        message = Message("user", f"[summary of {pages} earlier pages, no longer shown] {text}")
+        words = quoted(text) if untrusted else text
+        message = Message("user", f"[summary of {pages} earlier pages, no longer shown] {words}")
         self._summary_message = (message, cost(self._counter, message))
 
     @property
@@ -196,12 +201,13 @@ def _head(counter: TokenCounter, text: str) -> tuple[Message, int]:
     return message, cost(counter, message)
 
 
-def _head_text(system: str, blocks: dict[str, Block]) -> str:
-    parts = [system.strip()]
+def _head_text(definition: AgentDefinition, blocks: dict[str, Block]) -> str:
+    parts = [definition.system.strip(), NOTE if definition.tracks_trust else ""]
     for block in blocks.values():
         used = f"{len(block.text)}/{block.limit_chars} characters"
         note = ", read-only" if block.read_only else ""
-        parts.append(f"<{block.label} ({used}{note})>\n{block.text}\n</{block.label}>")
+        text = quoted(block.text) if block.untrusted else block.text
+        parts.append(f"<{block.label} ({used}{note})>\n{text}\n</{block.label}>")
     return "\n\n".join(part for part in parts if part)
 
 

@@ -35,12 +35,13 @@ class TokenCounter(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A working block: editable text that is always in the context."""
+    """A working block: editable text that is always in the context.  ``untrusted``: it may hold words of others."""
 
     label: str
     text: str
     limit_chars: int
     read_only: bool = False
+    untrusted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from pagefault.runtime.kernel.pager import split_text
 from pagefault.runtime.kernel.pages import archived, cost, entry, heading, render
 from pagefault.runtime.kernel.rating import ask_for_rating
 from pagefault.runtime.kernel.state import AgentData, Chain
+from pagefault.runtime.kernel.trust import CLOSE, OPEN, UNTRUSTED, WAITS, quoted
 from pagefault.runtime.values import (
     FunctionCall,
     Interrupt,
@@ -45,6 +46,7 @@ _KINDS = {
     InterruptKind.TIMER: PageKind.OBSERVATION,
     InterruptKind.HEARTBEAT: PageKind.NOTICE,
 }
+TRUSTED_SENDERS = frozenset({"user", "operator", "timer", "system"})
 _SOURCES = {"user": "user", "operator": "user", "world": "world", "timer": "system"}
 
 
@@ -53,7 +55,7 @@ def take_interrupt(data: AgentData, interrupt: Interrupt) -> PageId:
     kind = _KINDS[interrupt.kind]
     text = interrupt.text or f"({interrupt.kind.value})"
     if interrupt.wants_reply:
-        text += "\n(the sender waits for your answer: send_message)"
+        text += WAITS
     page = data.new_page(
         kind,
         text,
@@ -63,8 +65,25 @@ def take_interrupt(data: AgentData, interrupt: Interrupt) -> PageId:
         session=interrupt.session,
         importance=interrupt.importance,
         tags=interrupt.tags,
+        untrusted=_is_untrusted(data, interrupt),
     )
     return enter_bounded(data, page, stored=kind is not PageKind.NOTICE)
+
+
+def is_from_others(interrupt: Interrupt) -> bool:
+    """Whether it comes from an agent, a world or a stranger, and not from the program or its user."""
+    return bool(interrupt.hops) or interrupt.sender not in TRUSTED_SENDERS
+
+
+def is_of_others(interrupt: Interrupt) -> bool:
+    """Whether its words are somebody else's: whoever hands over a document did not write it."""
+    return is_from_others(interrupt) or interrupt.kind is InterruptKind.DOCUMENT
+
+
+def _is_untrusted(data: AgentData, interrupt: Interrupt) -> bool:
+    if interrupt.kind is InterruptKind.TIMER:
+        return data.is_tainted  # the agent's own words to itself
+    return data.definition.tracks_trust and is_of_others(interrupt)
 
 
 def _source(interrupt: Interrupt) -> str:
@@ -77,7 +96,13 @@ def take_reply(data: AgentData, reply: ModelReply) -> None:
     if not reply.text and not reply.calls:
         return
     whole = data.new_page(
-        PageKind.REPLY, reply.text, author=data.definition.id, source="model", calls=reply.calls, session=_session(data)
+        PageKind.REPLY,
+        reply.text,
+        author=data.definition.id,
+        source="model",
+        calls=reply.calls,
+        session=_session(data),
+        untrusted=data.is_tainted,
     )
     stored = not _is_ephemeral(data)
     if stored:
@@ -102,8 +127,9 @@ def take_result(
     *,
     refs: tuple[PageId, ...] = (),
     stored: bool = True,
+    of_others: bool = False,
 ) -> None:
-    """The page of what a call gave; it follows the reply that called.
+    """The page of what a call gave; it follows the reply that called.  ``of_others``: another agent answered.
 
     The result of a call from another agent goes to that agent instead, and enters nothing here.
     """
@@ -120,11 +146,18 @@ def take_result(
         answers=call.id,
         refs=refs,
         session=_session(data),
+        untrusted=data.definition.tracks_trust and (of_others or _brings_in(data, call)),
     )
     if refs or not stored:
         data.enter(page, stored=False)  # quotes of stored pages, and bare confirmations, can be had again
     else:
         enter_bounded(data, page, stored=True)
+
+
+def _brings_in(data: AgentData, call: FunctionCall) -> bool:
+    """Whether a function's results are words of others; searches and page loads mark what is such themselves."""
+    spec = data.functions.get(call.name)
+    return spec is not None and spec.system_call is None and UNTRUSTED in spec.capabilities
 
 
 def take_call(data: AgentData, chain: Chain) -> PageId:
@@ -143,6 +176,7 @@ def take_call(data: AgentData, chain: Chain) -> PageId:
         session=interrupt.session,
         importance=interrupt.importance,
         tags=interrupt.tags,
+        untrusted=data.definition.tracks_trust,
     )
     return enter_bounded(data, page, stored=True)
 
@@ -166,6 +200,7 @@ def take_insert(data: AgentData, passage: Insert) -> list[PageId]:
             importance=passage.importance,
             tags=passage.tags,
             space=passage.space,
+            untrusted=data.is_tainted or (data.definition.tracks_trust and passage.source != "model"),
         )
         pages.append(replace(page, tokens=cost(data.counter, render(page))))
     data.store(*pages)
@@ -218,7 +253,7 @@ def format_hits(data: AgentData, result: SearchResult, number: int) -> tuple[str
             return "No results.", ()
         return f"No results on page {number}; there are {result.total} results on pages 0 to {pages - 1}.", ()
     head = f"Showing {len(result.hits)} of {result.total} results (page {number + 1}/{pages}):"
-    lines = [f"[{_hit_heading(hit.page)}] {' '.join(hit.page.text.split())}" for hit in result.hits]
+    lines = [f"[{_hit_heading(hit.page)}] {_hit_words(hit.page)}" for hit in result.hits]
     room = data.context.results_tokens_max(data.pinned_tokens) - data.counter.count(head) - 2 * CONTINUES_TOKENS
     whole = [True] * len(lines)
     if data.counter.count("\n".join(lines)) > room:
@@ -254,8 +289,21 @@ def _fit(data: AgentData, lines: list[str], room: int) -> tuple[list[str], list[
     for line, count in zip(lines, counts, strict=True):
         complete = count <= cap
         whole.append(complete)
-        fitted.append(line if complete else data.counter.cut(line, max(8, cap - 8))[0] + " […cut; page_in it]")
+        fitted.append(line if complete else _cut_line(data, line, cap - 8) + " […cut; page_in it]")
     return fitted, whole
+
+
+def _cut_line(data: AgentData, line: str, tokens: int) -> str:
+    """The beginning of a hit; if it ends within words of others, their delimiter closes it."""
+    is_marked = line.endswith(CLOSE)
+    room = tokens - (data.counter.count(CLOSE) if is_marked else 0)
+    kept = data.counter.cut(line.removesuffix(CLOSE), max(8, room))[0]
+    return kept + CLOSE if is_marked and OPEN in kept else kept
+
+
+def _hit_words(page: Page) -> str:
+    text = " ".join(page.text.split())
+    return quoted(text) if page.untrusted else text
 
 
 def _hit_heading(page: Page) -> str:

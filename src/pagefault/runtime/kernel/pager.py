@@ -18,6 +18,7 @@ from pagefault.runtime.kernel.context import Assembled
 from pagefault.runtime.kernel.effects import ForgetPages, Summarize
 from pagefault.runtime.kernel.pages import MESSAGE_OVERHEAD_TOKENS, cost, facts, handle_entry, heading
 from pagefault.runtime.kernel.state import AgentData, FlushJob, Outstanding, Phase
+from pagefault.runtime.kernel.trust import CLOSE, MARK_TOKENS, OPEN, SUMMARIZER_NOTE, escaped, without_delimiters
 from pagefault.runtime.values import Message, ModelRequest, Page, PageId, PageKind
 
 SUMMARIZER_SYSTEM = (
@@ -186,7 +187,16 @@ def _trim_handles(data: AgentData, tokens_max: int) -> None:
 
 def _summarizer_system(data: AgentData) -> Message:
     words = max(20, int(data.definition.context.summary_tokens_max * WORDS_PER_TOKEN))
-    return Message("system", SUMMARIZER_SYSTEM.format(words=words))
+    note = SUMMARIZER_NOTE if data.definition.tracks_trust else ""
+    return Message("system", SUMMARIZER_SYSTEM.format(words=words) + note)
+
+
+def _lines(data: AgentData, page: Page, tokens_max: int) -> list[str]:
+    """A page as the summariser reads it, in parts of at most ``tokens_max`` tokens."""
+    line = f"[{heading(page)}] {page.text}"
+    if not page.untrusted:
+        return split_text(data, line, tokens_max)
+    return [f"{OPEN}{part}{CLOSE}" for part in split_text(data, escaped(line), tokens_max - MARK_TOKENS)]
 
 
 def _pieces(data: AgentData, pages: list[Page]) -> list[str]:
@@ -201,7 +211,7 @@ def _pieces(data: AgentData, pages: list[Page]) -> list[str]:
     for page in sorted(pages, key=lambda page: page.ordinal):
         if page.kind is PageKind.NOTICE:
             continue
-        for line in split_text(data, f"[{heading(page)}] {page.text}", room):
+        for line in _lines(data, page, room):
             line_tokens = data.counter.count(line) + 1
             if lines and tokens + line_tokens > room:
                 pieces.append("\n".join(lines))
@@ -248,9 +258,13 @@ def take_summary(data: AgentData, text: str) -> tuple[Room, Assembled]:
     job = data.flush
     assert job is not None, "a summary without a flush"
     text = text.strip()
+    is_untrusted = data.is_tainted
+    if is_untrusted:
+        text = without_delimiters(text)
     if not text:
         return drop_summary(data, "the summariser answered nothing")
     overhead = data.counter.count("[summary of 1000000 earlier pages, no longer shown] ") + MESSAGE_OVERHEAD_TOKENS
+    overhead += data.counter.count(OPEN) + data.counter.count(CLOSE) if is_untrusted else 0
     job.summary = data.counter.cut(text, data.definition.context.summary_tokens_max - overhead)[0]
     job.pieces.pop(0)
     if job.pieces:
@@ -258,7 +272,7 @@ def take_summary(data: AgentData, text: str) -> tuple[Room, Assembled]:
         return Room.WAITING, Assembled((), 0)
     data.flush = None
     data.outstanding = None
-    data.context.set_summary(job.summary, data.context.summary_pages + job.summarised)
+    data.context.set_summary(job.summary, data.context.summary_pages + job.summarised, untrusted=is_untrusted)
     data.statistics.summaries += 1
     data.notice("summarized", value=data.context.summary_tokens)
     return _finish(data, job.victims)

@@ -14,6 +14,7 @@ from functools import lru_cache
 
 from pagefault.policies.contract import PageFacts
 from pagefault.runtime.kernel.functions import TokenCounter
+from pagefault.runtime.kernel.trust import quoted
 from pagefault.runtime.values import Fidelity, FunctionCall, Message, Page, PageId, PageKind
 
 MESSAGE_OVERHEAD_TOKENS = 4
@@ -71,22 +72,32 @@ def heading(page: Page) -> str:
     return f"{page.id} {stamp(page.created_ms)}{author}{session}"
 
 
+def words(page: Page) -> str:
+    """A page's text as it is shown: what others wrote says so."""
+    if not page.untrusted:
+        return page.text
+    if page.kind is PageKind.RESULT:
+        status, colon, text = page.text.partition(": ")  # the runtime's own word, and theirs
+        return f"{status}{colon}{quoted(text)}" if colon else quoted(page.text)
+    return quoted(page.text)
+
+
 def render(page: Page, *, paged_in: bool = False) -> Message:
     """The message that shows a page at full fidelity."""
     if paged_in:
-        return Message("user", f"[{heading(page)}, paged in] {page.text}")
+        return Message("user", f"[{heading(page)}, paged in] {words(page)}")
     if page.kind is PageKind.REPLY:
         return Message("assistant", page.text, calls=page.calls)
     if page.kind is PageKind.RESULT:
-        return Message("tool", f"[{page.id}] {page.text}", answers=page.answers, name=page.author)
+        return Message("tool", f"[{page.id}] {words(page)}", answers=page.answers, name=page.author)
     if page.kind is PageKind.NOTICE:
         return Message("user", f"[system] {page.text}")
-    return Message("user", f"[{heading(page)}] {page.text}")
+    return Message("user", f"[{heading(page)}] {words(page)}")
 
 
 def render_orphan(page: Page) -> Message:
     """A function's result away from the reply that called it."""
-    return Message("user", f"[{heading(page)} result] {page.text}")
+    return Message("user", f"[{heading(page)} result] {words(page)}")
 
 
 def render_handle(page: Page) -> Message:
@@ -94,6 +105,8 @@ def render_handle(page: Page) -> Message:
     excerpt = " ".join(page.text.split())
     if len(excerpt) > HANDLE_EXCERPT_CHARS:
         excerpt = excerpt[:HANDLE_EXCERPT_CHARS].rstrip() + "…"
+    if page.untrusted:
+        excerpt = quoted(excerpt)
     return Message("user", f"[{heading(page)}, paged out: {page.kind.value}, {page.tokens} tokens] {excerpt}")
 
 
@@ -138,6 +151,7 @@ def _remade(
         page.answers,
         refs,
         page.tags,
+        page.untrusted,
     )
 
 

@@ -129,6 +129,9 @@ class AgentDefinition:
     ``plain_text``: what to do with a reply that calls nothing, ``deliver`` it or keep it as ``monologue``.
     ``rule_of_two``: a function that sends something out needs an operator's approval once private data and text that
     somebody else wrote have come together in the agent.
+    ``tracks_trust``: pages say whether their words may be of others, who shows such to the model as what it is, and
+    writes nothing of it to a shared space, but for ``open_spaces``, unless an operator agrees; agents that were made
+    before there was this do not.
     """
 
     id: AgentId
@@ -149,6 +152,8 @@ class AgentDefinition:
     tags: tuple[str, ...] = ()
     exports: tuple[str, ...] = ()
     rule_of_two: bool = False
+    tracks_trust: bool = False
+    open_spaces: tuple[str, ...] = ()
 
 
 def validate(definition: AgentDefinition) -> None:
@@ -161,6 +166,7 @@ def validate(definition: AgentDefinition) -> None:
         raise ConfigError("plain_text", definition.plain_text, "'deliver' or 'monologue'")
     if not 1 <= definition.search_results <= 100:
         raise ConfigError("search_results", definition.search_results, "1 to 100")
+    _validate_spaces(definition)
     _validate_context(definition.context)
     for part in ("mailbox", "chain"):
         settings = getattr(definition, part)
@@ -175,6 +181,13 @@ def validate(definition: AgentDefinition) -> None:
     for block in definition.blocks:
         if len(block.text) > block.limit_chars:
             raise ConfigError(f"blocks.{block.label}.text", f"{len(block.text)} characters", f"{block.limit_chars}")
+
+
+def _validate_spaces(definition: AgentDefinition) -> None:
+    for space in definition.open_spaces:
+        if space not in definition.spaces:
+            given = ", ".join(definition.spaces) or "there are none"
+            raise ConfigError("open_spaces", space, f"those of spaces: {given}")
 
 
 def _validate_context(context: ContextSettings) -> None:

@@ -20,6 +20,7 @@ from pagefault.runtime.kernel.mailbox import Mailbox
 from pagefault.runtime.kernel.pages import Entry, entry, facts
 from pagefault.runtime.kernel.settings import AgentDefinition
 from pagefault.runtime.kernel.story import Story
+from pagefault.runtime.kernel.trust import UNTRUSTED
 from pagefault.runtime.values import (
     AgentId,
     ArchiveQuery,
@@ -238,6 +239,18 @@ class AgentData:
         """That of the present chain; what no chain waits for can wait."""
         return self.chain.priority if self.chain is not None else Priority.BACKGROUND
 
+    @property
+    def is_tainted(self) -> bool:
+        """Whether what this agent writes now may be made from words of others."""
+        return UNTRUSTED in self.seen and self.definition.tracks_trust
+
+    def see(self, *capabilities: str) -> None:
+        """What was at work in this agent stays on its record."""
+        fresh = [each for each in capabilities if each not in self.seen]
+        if fresh:
+            self.seen.update(dict.fromkeys(fresh))
+            self.notice("capabilities", text=", ".join(self.seen))
+
     def next_call_id(self) -> CallId:
         self.calls_made += 1
         return CallId(f"{self.definition.id}/{self.calls_made}")
@@ -296,6 +309,7 @@ class AgentData:
         refs: tuple[PageId, ...] = (),
         tags: tuple[str, ...] = (),
         space: str = Space.RECALL.value,
+        untrusted: bool = False,
     ) -> Page:
         """Make a page with the next ordinal; its cost is counted when it enters the context."""
         self.ordinal += 1
@@ -318,6 +332,7 @@ class AgentData:
             answers=answers,
             refs=refs,
             tags=tags,
+            untrusted=untrusted,
         )
 
     def _score(self, kind: PageKind, text: str, author: str, claimed: float | None) -> float | None:

@@ -132,7 +132,9 @@ def _resume_parked(data: AgentData, key: InterruptId) -> None:
         return
     note_arrival(data, answer)
     text = answer.text or "(no words)"
-    take_result(data, call, not answer.failed, text if answer.failed else f"{answer.sender} answers: {text}")
+    take_result(
+        data, call, not answer.failed, text if answer.failed else f"{answer.sender} answers: {text}", of_others=True
+    )
 
 
 # --- one step ---------------------------------------------------------------------------------------

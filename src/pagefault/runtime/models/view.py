@@ -13,9 +13,9 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
+from pagefault.runtime.kernel.trust import WAITS, unquoted
 from pagefault.runtime.values import FunctionCall, ModelRequest
 
-WAITS = "\n(the sender waits for your answer: send_message)"
 _HEADING = re.compile(
     r"\[(?P<id>p\d+|[^\s\]]+:) (?P<at>-?\d+-\d\d-\d\d \d\d:\d\d|-?\d+ ms)(?P<rest>[^\]]*)\] ?(?P<text>.*)", re.DOTALL
 )
@@ -88,7 +88,7 @@ def read_line(text: str) -> Line | None:
     if match is None or rest is None:
         return None
     note = rest["note"] or ""
-    body = match["text"]
+    body = unquoted(match["text"])
     cut = body.endswith(_CUT)
     waits = body.endswith(WAITS)
     body = body.removesuffix(_CUT).removesuffix(WAITS)
@@ -139,7 +139,7 @@ class View:
     def blocks(self) -> dict[str, str]:
         """Core memory: the text of every block."""
         head = self.request.messages[0].text if self.request.messages else ""
-        return {match["label"]: match["text"] for match in _BLOCK.finditer(head)}
+        return {match["label"]: unquoted(match["text"]) for match in _BLOCK.finditer(head)}
 
     @cached_property
     def lines(self) -> tuple[Line, ...]:
@@ -208,7 +208,7 @@ class View:
             yield CallResult(
                 name=message.name or (call.name if call else ""),
                 ok=read is not None and read["status"] == "OK",
-                text=read["text"] if read else message.text,
+                text=unquoted(read["text"]) if read else message.text,
                 arguments=_arguments(call),
                 page_id=read["id"] if read else "",
             )
