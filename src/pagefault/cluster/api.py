@@ -26,7 +26,6 @@ from pagefault.cluster.whereabouts import RUNS_HERE, Whereabouts, forget_whereab
 from pagefault.cluster.workshops import trying_workshop
 from pagefault.policies.tiers import Tier
 from pagefault.runtime.errors import ConfigError, Overloaded, UsageError
-from pagefault.runtime.host.approvals import Approvals
 from pagefault.runtime.host.clock import SystemClock
 from pagefault.runtime.host.config import Agent
 from pagefault.runtime.host.fleet import (
@@ -39,6 +38,7 @@ from pagefault.runtime.host.fleet import (
     text_of,
 )
 from pagefault.runtime.host.groups import Post
+from pagefault.runtime.host.memories import Memories
 from pagefault.runtime.host.records import AgentRow, Answer, Inspection, Step
 from pagefault.runtime.host.residency import FrameSettings
 from pagefault.runtime.host.services import PastStores
@@ -51,7 +51,7 @@ from pagefault.runtime.values import AgentId, Interrupt, InterruptId
 IF_RUNNING = ("fail", "join")
 
 
-class Cluster(Approvals, Placing):
+class Cluster(Memories, Placing):
     """Agents on Ray: hosts, store actors and a scheduler, on this machine or many.
 
     Use it as an asynchronous context manager.  ``address=None`` begins a Ray of its own on this machine;

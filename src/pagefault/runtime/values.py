@@ -53,6 +53,7 @@ class InterruptKind(StrEnum):
     KILL = "kill"
     MASK = "mask"
     APPROVAL = "approval"
+    MEMORY = "memory"
 
 
 class PageKind(StrEnum):
@@ -144,6 +145,52 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
+class Message:
+    """One message as a processor sends it.  ``role``: ``system``, ``user``, ``assistant`` or ``tool``."""
+
+    role: str
+    text: str
+    calls: tuple[FunctionCall, ...] = ()
+    answers: str = ""
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ShownPage:
+    """A page in a context: ``message`` if how it is shown does not follow from the page, ``stored`` if the archive has
+    it, ``is_cut`` if what that has is longer."""
+
+    page: Page
+    message: Message | None = None
+    stored: bool = True
+    paged_in: bool = False
+    is_cut: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryChange:
+    """What an operator changes of an agent's memory.
+
+    ``removed`` pages leave the context and the archive, ``stored`` ones are written to the archive (again); ``blocks``
+    get these texts, of which ``untrusted_blocks`` may hold words of others; a ``summary`` that is not ``None`` takes
+    the place of the present one.  With ``to_ordinal`` it is a rollback: pages with a higher ordinal are removed, and
+    the context is ``entries``, with what is ``pinned`` of them and the capabilities ``seen`` by then.
+    """
+
+    removed: tuple[PageId, ...] = ()
+    stored: tuple[Page, ...] = ()
+    blocks: tuple[tuple[str, str], ...] = ()
+    untrusted_blocks: tuple[str, ...] = ()
+    summary: str | None = None
+    summary_pages: int = 0
+    summary_untrusted: bool = False
+    to_ordinal: int | None = None
+    entries: tuple[ShownPage, ...] = ()
+    pinned: tuple[PageId, ...] = ()
+    seen: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Interrupt:
     """Anything that wants an agent's attention.
 
@@ -157,7 +204,7 @@ class Interrupt:
     written to the archive, so that a question can be put (by an evaluation, say) without being remembered.
     ``callers`` are the agents that wait for the reply, the first to call first: who calls one of them back and
     waits goes round in a circle.  ``function``: for kind ``call``, which of the agent's exported functions to run;
-    ``text`` is then its arguments as JSON.
+    ``text`` is then its arguments as JSON.  ``change``: for kind ``memory``, what an operator changes of the memory.
     """
 
     id: InterruptId
@@ -180,6 +227,7 @@ class Interrupt:
     ephemeral: bool = False
     callers: tuple[AgentId, ...] = ()
     function: str = ""
+    change: MemoryChange | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,17 +239,6 @@ class DeadLetter:
     interrupt: Interrupt
     why: str
     at_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One message as a processor sends it.  ``role``: ``system``, ``user``, ``assistant`` or ``tool``."""
-
-    role: str
-    text: str
-    calls: tuple[FunctionCall, ...] = ()
-    answers: str = ""
-    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,8 @@ FUNCTIONS = (
     "browse_news",
     "add_up",
 )
-pieces = st.lists(st.sampled_from(["<", "\uff1c", "/", "\\", " ", "data", "DATA", ">", "a", "\n", "</data>"]), max_size=12)
+PIECES = ["<", "\uff1c", "/", "\\", " ", "data", "DATA", ">", "a", "\n", "</data>"]
+pieces = st.lists(st.sampled_from(PIECES), max_size=12)
 
 
 @function(effect="pure", capabilities=("sees_untrusted",))

@@ -26,6 +26,7 @@ from pagefault.cluster.console.evaluate import evaluate
 from pagefault.cluster.console.ingest import ingest
 from pagefault.cluster.console.lab import lab
 from pagefault.cluster.console.mail import dead, topics
+from pagefault.cluster.console.memory import memory
 from pagefault.cluster.console.past import fork, replay
 from pagefault.cluster.console.plan import FleetTable, Plan, make_world, read_plan
 from pagefault.cluster.console.ps import ps
@@ -72,6 +73,7 @@ app.command()(topics)
 app.add_typer(dead, name="dead")
 app.add_typer(store, name="store")
 app.add_typer(approvals, name="approvals")
+app.add_typer(memory, name="memory")
 
 
 def configure_logging(level: str) -> None:

@@ -127,6 +127,15 @@ class History:
                 compared += 1
         return compared
 
+    async def live(self) -> AsyncIterator[tuple[int, Event, Sequence[AnyEffect], AgentState]]:
+        """The whole past once more: each record's number, its event, what that brought about, and the agent after it.
+
+        The state is one object that goes on changing.
+        """
+        state = await self._state_at(0)
+        async for number, event in self._events(0):
+            yield number, event, state.handle(event), state
+
     async def _before(self, step: int) -> tuple[int, AgentState]:
         """The last kept snapshot before a step was taken, and its state."""
         low, high = 0, len(self._past.checkpoints)

@@ -16,7 +16,6 @@ from typing import Any, Self
 from pagefault.policies.tiers import Tier
 from pagefault.runtime.errors import UsageError
 from pagefault.runtime.functions.registry import Registry
-from pagefault.runtime.host.approvals import Approvals
 from pagefault.runtime.host.clock import Clock
 from pagefault.runtime.host.config import Agent
 from pagefault.runtime.host.fleet import (
@@ -32,6 +31,7 @@ from pagefault.runtime.host.fleet import (
 from pagefault.runtime.host.groups import Post
 from pagefault.runtime.host.host import Host
 from pagefault.runtime.host.local_router import LocalRouter
+from pagefault.runtime.host.memories import Memories
 from pagefault.runtime.host.records import AgentRow, Answer, Inspection, Step
 from pagefault.runtime.host.residency import FrameSettings
 from pagefault.runtime.host.services import PastStores
@@ -50,7 +50,7 @@ from pagefault.runtime.values import AgentId, Interrupt, InterruptId
 IDLE_POLL_S = 0.005
 
 
-class Local(Approvals):
+class Local(Memories):
     """Agents in this process, with their journal and archive in ``folder``.
 
     Use it as an asynchronous context manager.  ``folder`` is made if absent, and opened again it has the

@@ -34,6 +34,12 @@ class PageWriter:
 
     def add(self, owner: Owner, pages: tuple[Page, ...], seq: int) -> None:
         self._waiting.extend((owner, page, seq) for page in pages)
+        if self._forgotten:  # what comes back is not to be forgotten after it is written
+            fresh = {page.id for page in pages}
+            self._forgotten = [
+                (other, tuple(each for each in page_ids if other.agent != owner.agent or each not in fresh))
+                for other, page_ids in self._forgotten
+            ]
         if len(self._waiting) > WAITING_PAGES_MAX:
             log.warning("archive_behind", pages=len(self._waiting))
         if self._task is None or self._task.done():

@@ -31,6 +31,10 @@ def on_interrupt(data: AgentData, event: InterruptArrived) -> None:
         _take_answer(data, interrupt)
     elif interrupt.kind is InterruptKind.APPROVAL:
         _take_approval(data, interrupt)
+    elif interrupt.kind is InterruptKind.MEMORY and not _is_memory_change(interrupt):
+        data.notice("memory_refused", cause=interrupt.id)
+        _refuse(data, interrupt, "only an operator may change what an agent remembers", retry=False)
+        return
     elif interrupt.kind is InterruptKind.HEARTBEAT and data.now_ms < data.paused_until_ms:
         _accept(data, interrupt)
         data.notice("suppressed", cause=interrupt.id)
@@ -134,6 +138,11 @@ def _take_approval(data: AgentData, interrupt: Interrupt) -> None:
     _accept(data, interrupt)
     chain.answer = interrupt
     report_end(data, interrupt, "yielded")
+
+
+def _is_memory_change(interrupt: Interrupt) -> bool:
+    is_operator = interrupt.priority is Priority.OPERATOR and not is_from_agent(interrupt)
+    return is_operator and interrupt.change is not None
 
 
 def on_interrupt_stopped(data: AgentData, event: InterruptArrived) -> None:

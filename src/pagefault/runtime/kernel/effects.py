@@ -292,6 +292,8 @@ AnyEffect = (
 
 NOTICES: dict[str, str] = {
     "chain_started": "an interrupt is being handled; text: its kind",
+    "memory_changed": "an operator changed the memory; page_ids: what was named; value: pages taken out",
+    "memory_refused": "somebody who is no operator wanted to change the memory",
     "chain_preempted": "a chain was put aside for a higher interrupt",
     "chain_resumed": "a chain that was put aside goes on",
     "step": "a model reply was taken; value: prompt tokens as counted; text: the reply's text",

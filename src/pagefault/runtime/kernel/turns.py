@@ -13,6 +13,7 @@ from pagefault.runtime.kernel.approval import note_arrival, take_decision
 from pagefault.runtime.kernel.context import Assembled
 from pagefault.runtime.kernel.effects import CallModel, CancelCall, ChainEnded, Deliver, Send, TakeSnapshot
 from pagefault.runtime.kernel.intake import take_call, take_interrupt, take_reply, take_result
+from pagefault.runtime.kernel.mending import change_memory
 from pagefault.runtime.kernel.others import begin_call, withdraw
 from pagefault.runtime.kernel.pager import Room, make_room
 from pagefault.runtime.kernel.state import AgentData, Chain, Outstanding, Phase
@@ -97,6 +98,9 @@ def _begin(data: AgentData, interrupt: Interrupt) -> None:
     if chain.is_call:
         data.notice("called", text=interrupt.function)
         begin_call(data, chain)
+    elif interrupt.change is not None and interrupt.kind is InterruptKind.MEMORY:
+        chain.proceed = False
+        change_memory(data, interrupt.change)
     else:
         _has_become(data, chain, take_interrupt(data, interrupt))
 

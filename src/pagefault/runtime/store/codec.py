@@ -46,6 +46,8 @@ TAGS: Final[Mapping[str, type]] = types.MappingProxyType(
         "schema": values.FunctionSchema,
         "page": values.Page,
         "interrupt": values.Interrupt,
+        "shown_page": values.ShownPage,
+        "memory_change": values.MemoryChange,
         "dead_letter": values.DeadLetter,
         "message": values.Message,
         "request": values.ModelRequest,

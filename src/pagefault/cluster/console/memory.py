@@ -1,0 +1,146 @@
+"""``pagefault memory``: where pages came from, and memories put back or cleaned after poisoning."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from pagefault.cluster.console.past import EmbedderOption, with_fleet
+from pagefault.cluster.console.reach import AddressOption, FolderOption, JsonOption, NameOption
+from pagefault.cluster.console.show import one_line, say
+from pagefault.runtime.errors import ConfigError
+from pagefault.runtime.host.lineage import Derived, Origin
+from pagefault.runtime.kernel.pages import stamp
+
+SHOWN_CHARS = 100
+AgentArgument = Annotated[str, typer.Argument(help="The agent's name.")]
+YesOption = Annotated[bool, typer.Option("--yes", help="Do it; else it is only said what would be done.")]
+
+memory = typer.Typer(help="Where memories came from; put them back, or take them out.", no_args_is_help=True)
+
+
+@memory.command()
+def blame(
+    agent: AgentArgument,
+    page: Annotated[str | None, typer.Argument(help="A page's id, such as p17.")] = None,
+    text: Annotated[str, typer.Option(help="All pages that contain this instead.")] = "",
+    folder: FolderOption = None,
+    name: NameOption = None,
+    address: AddressOption = None,
+    embedder: EmbedderOption = "wordllama",
+    as_json: JsonOption = False,
+) -> None:
+    """Show where a page came from: interrupt, step, source, author; and what was made from it."""
+    if (page is None) == (not text):
+        raise ConfigError("PAGE", page, "a page's id, or --text")
+    ask = with_fleet(folder, name, address, embedder, lambda fleet: fleet.blame(agent, page, text=text))
+    found = asyncio.run(ask)
+    if as_json:
+        sys.stdout.write(json.dumps([asdict(each) for each in found]) + "\n")
+        return
+    console = Console()
+    for each in found:
+        _show_origin(console, each.origin)
+        _show_derived(console, each.derived)
+    if not found:
+        say(console, "no page has that")
+
+
+@memory.command()
+def rollback(
+    agent: AgentArgument,
+    to: Annotated[int, typer.Option(min=0, help="As it was when it had taken so many steps.")],
+    yes: YesOption = False,
+    folder: FolderOption = None,
+    name: NameOption = None,
+    address: AddressOption = None,
+    embedder: EmbedderOption = "wordllama",
+    as_json: JsonOption = False,
+) -> None:
+    """Put an agent's memory back to how it was; that is an event of its journal like any other."""
+    ask = with_fleet(folder, name, address, embedder, lambda fleet: fleet.rollback(agent, to, dry_run=not yes))
+    done = asyncio.run(ask)
+    if as_json:
+        sys.stdout.write(json.dumps(asdict(done)) + "\n")
+        return
+    console = Console()
+    say(console, f"{agent}, back to step {to:,}: {done.removed:,} pages made since go")
+    say(console, f"  {len(done.restored):,} pages come back, blocks that change: {', '.join(done.blocks) or 'none'}")
+    _tell(console, yes)
+
+
+@memory.command()
+def remove(
+    agent: Annotated[str | None, typer.Argument(help="The agent's name.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="All agents, and what came to them by each other.")] = False,
+    source: Annotated[str, typer.Option(help="user, agent, world, model, function, system or import.")] = "",
+    author: Annotated[str, typer.Option(help="Who wrote it: a sender, or a function's name.")] = "",
+    interrupt: Annotated[str, typer.Option(help="The id of the interrupt that it came of.")] = "",
+    derived: Annotated[bool, typer.Option(help="Also what was made from it.")] = True,
+    yes: YesOption = False,
+    folder: FolderOption = None,
+    name: NameOption = None,
+    address: AddressOption = None,
+    embedder: EmbedderOption = "wordllama",
+    as_json: JsonOption = False,
+) -> None:
+    """Take pages out of context, recall and archive, by where they came from, with what was made from them."""
+    if every == (agent is not None):
+        raise ConfigError("AGENT", agent, "the name of an agent, or --all")
+    if not (source or author or interrupt):
+        raise ConfigError("--source", "nothing", "--source, --author or --interrupt")
+    found = asyncio.run(
+        with_fleet(
+            folder,
+            name,
+            address,
+            embedder,
+            lambda fleet: fleet.remove(
+                agent, source=source, author=author, interrupt=interrupt, derived=derived, dry_run=not yes
+            ),
+        )
+    )
+    if as_json:
+        sys.stdout.write(json.dumps([asdict(each) for each in found]) + "\n")
+        return
+    console = Console()
+    for each in found:
+        for origin in each.pages:
+            _show_origin(console, origin)
+        _show_derived(console, each.derived)
+    say(console, f"{sum(len(each.pages) for each in found):,} pages of {len(found):,} agents")
+    _tell(console, yes)
+
+
+def _show_origin(console: Console, origin: Origin) -> None:
+    trust = ", untrusted" if origin.untrusted else ""
+    say(console, f"{origin.agent} {origin.page}: {one_line(origin.text)[:SHOWN_CHARS]}")
+    say(
+        console,
+        f"  {origin.kind} by {origin.author or 'nobody'} ({origin.source}{trust}), {stamp(origin.created_ms)} UTC",
+    )
+    say(
+        console, f"  made in record {origin.record:,}, after {origin.step:,} steps; now: {origin.place}, {origin.space}"
+    )
+    said = one_line(origin.said)[:SHOWN_CHARS]
+    say(
+        console, f"  came of {origin.cause or 'no interrupt'}" + (f", {origin.sender}: {said}" if origin.sender else "")
+    )
+
+
+def _show_derived(console: Console, derived: Derived) -> None:
+    parts: list[str] = list(derived.pages)
+    parts += [f"block {label}" for label, _ in derived.blocks]
+    parts += ["the summary"] if derived.summary else []
+    parts += [f"message {key}" for key in derived.messages]
+    say(console, f"  made from it: {', '.join(parts) or 'nothing'}")
+
+
+def _tell(console: Console, yes: bool) -> None:
+    say(console, "done; replay shows how it was before" if yes else "nothing was changed: --yes does it")
