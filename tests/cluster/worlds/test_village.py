@@ -19,7 +19,7 @@ from pagefault.runtime.values import ModelRequest
 TEMPLATE = {
     "model": "scripted:pagefault.cluster.worlds.village_mind:villager",
     "functions": ("send_message", "archival_memory_insert", "archival_memory_search", "send_to_agent"),
-    "context_tokens": 1536,
+    "context_tokens": 1700,
     "reply_tokens": 256,
 }
 
