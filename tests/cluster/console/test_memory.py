@@ -151,4 +151,4 @@ async def test_no_agent_changes_a_memory() -> None:
         for fields in ({"hops": 1}, {"priority": Priority.USER}, {"change": None}):
             given = {"priority": Priority.OPERATOR, "sender": "operator", "change": change, **fields}
             with pytest.raises(AgentFailed, match="only an operator"):
-                await fleet.send("ada", Interrupt(InterruptId(str(fields)), InterruptKind.MEMORY, **given))  # type: ignore[arg-type]
+                await fleet.send("ada", Interrupt(InterruptId(str(fields)), InterruptKind.MEMORY, **given))  # type: ignore[arg-type]  # of many types in one table

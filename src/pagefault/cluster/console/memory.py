@@ -11,12 +11,23 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from pagefault.cluster.console.past import EmbedderOption, with_fleet
-from pagefault.cluster.console.reach import AddressOption, FolderOption, JsonOption, NameOption
+from pagefault.cluster.console.reach import (
+    DEFAULT_EMBEDDER,
+    AddressOption,
+    ArchiveOption,
+    EmbedderOption,
+    FolderOption,
+    JournalOption,
+    JsonOption,
+    NameOption,
+    Which,
+    with_fleet,
+)
 from pagefault.cluster.console.show import one_line, say
 from pagefault.runtime.errors import ConfigError
 from pagefault.runtime.host.lineage import Derived, Origin
 from pagefault.runtime.kernel.pages import stamp
+from pagefault.runtime.store.open import EDGE, SQLITE
 
 SHOWN_CHARS = 100
 AgentArgument = Annotated[str, typer.Argument(help="The agent's name.")]
@@ -33,13 +44,16 @@ def blame(
     folder: FolderOption = None,
     name: NameOption = None,
     address: AddressOption = None,
-    embedder: EmbedderOption = "wordllama",
+    embedder: EmbedderOption = DEFAULT_EMBEDDER,
+    journal: JournalOption = SQLITE,
+    archive: ArchiveOption = EDGE,
     as_json: JsonOption = False,
 ) -> None:
     """Show where a page came from: interrupt, step, source, author; and what was made from it."""
+    which = Which(folder, name, address, embedder, journal, archive)
     if (page is None) == (not text):
         raise ConfigError("PAGE", page, "a page's id, or --text")
-    ask = with_fleet(folder, name, address, embedder, lambda fleet: fleet.blame(agent, page, text=text))
+    ask = with_fleet(which, lambda fleet: fleet.blame(agent, page, text=text))
     found = asyncio.run(ask)
     if as_json:
         sys.stdout.write(json.dumps([asdict(each) for each in found]) + "\n")
@@ -60,11 +74,14 @@ def rollback(
     folder: FolderOption = None,
     name: NameOption = None,
     address: AddressOption = None,
-    embedder: EmbedderOption = "wordllama",
+    embedder: EmbedderOption = DEFAULT_EMBEDDER,
+    journal: JournalOption = SQLITE,
+    archive: ArchiveOption = EDGE,
     as_json: JsonOption = False,
 ) -> None:
     """Put an agent's memory back to how it was; that is an event of its journal like any other."""
-    ask = with_fleet(folder, name, address, embedder, lambda fleet: fleet.rollback(agent, to, dry_run=not yes))
+    which = Which(folder, name, address, embedder, journal, archive)
+    ask = with_fleet(which, lambda fleet: fleet.rollback(agent, to, dry_run=not yes))
     done = asyncio.run(ask)
     if as_json:
         sys.stdout.write(json.dumps(asdict(done)) + "\n")
@@ -87,20 +104,20 @@ def remove(
     folder: FolderOption = None,
     name: NameOption = None,
     address: AddressOption = None,
-    embedder: EmbedderOption = "wordllama",
+    embedder: EmbedderOption = DEFAULT_EMBEDDER,
+    journal: JournalOption = SQLITE,
+    archive: ArchiveOption = EDGE,
     as_json: JsonOption = False,
 ) -> None:
     """Take pages out of context, recall and archive, by where they came from, with what was made from them."""
+    which = Which(folder, name, address, embedder, journal, archive)
     if every == (agent is not None):
         raise ConfigError("AGENT", agent, "the name of an agent, or --all")
     if not (source or author or interrupt):
         raise ConfigError("--source", "nothing", "--source, --author or --interrupt")
     found = asyncio.run(
         with_fleet(
-            folder,
-            name,
-            address,
-            embedder,
+            which,
             lambda fleet: fleet.remove(
                 agent, source=source, author=author, interrupt=interrupt, derived=derived, dry_run=not yes
             ),

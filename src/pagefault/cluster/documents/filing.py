@@ -74,6 +74,7 @@ def document_agent(space: str, digest: str, tenant: str = "default") -> Agent:
         functions=(f"{__name__}:{FUNCTION}", f"{__name__}:{SETTLE}"),
         exports=(FUNCTION, SETTLE),
         spaces=(space,),
+        open_spaces=(space,),  # it is made to file what others wrote, and that says so
         tenant=tenant,
     )
 
