@@ -86,6 +86,12 @@ async def test_free_running_worlds_do_not_wait_for_those_who_sleep() -> None:
     assert report.results["rewards"] == {"p0": report.results["world_steps"], "p1": report.results["world_steps"]}
 
 
+async def test_what_nobody_does_can_be_said_for_worlds_that_do_not_know() -> None:
+    report, _ = await play("silent", sum_recipe(), pace="free", tick_s=0.01, idle={"number": 3})
+    assert report.results["finished"] == 1
+    assert report.results["rewards"] == {"p0": report.results["world_steps"] * 3.0}
+
+
 async def test_free_running_agents_act_in_time_when_they_can() -> None:
     recipe = Recipe("sum", PatientSum, {"players": 2, "at_once": True})
     report, _ = await play("adder", recipe, pace="free", tick_s=30.0)
@@ -146,8 +152,10 @@ def test_settings_are_checked(settings: dict[str, Any], field: str) -> None:
 
 
 def test_a_world_that_cannot_go_on_alone_does_not_run_freely() -> None:
-    with pytest.raises(ConfigError, match="sum has no action for who does not act"):
+    with pytest.raises(ConfigError, match=r"play\.idle: found None, allowed: the arguments .* nothing: number"):
         Playing(sum_recipe(), PlaySettings(pace="free", tick_s=1.0))
+    with pytest.raises(ConfigError, match=r"play\.idle: found \{'amount': 1\}"):
+        Playing(sum_recipe(), PlaySettings(idle={"amount": 1}))
 
 
 def test_players_with_different_actions_have_different_functions() -> None:

@@ -107,6 +107,16 @@ def test_a_tick_acts_for_those_who_have_not_and_comes_once() -> None:
     assert table.tick(0) is None, "the environment has left that step"
 
 
+def test_doing_nothing_is_the_first_that_is_legal_where_it_is_not() -> None:
+    environment = Sum(1, goal=50, legal=("2", "3"))
+    table = Table("w", environment, 1, {"number": 1})
+    rows = [table.begin(), table.tick(0)]
+    assert environment.taken == [2]
+    again = Table("w", Sum(1, goal=50, legal=("2", "3")), 1)  # what was done is in the rows
+    again.restore(None, [row for row in rows if row is not None])
+    assert again.look() == table.look()
+
+
 Moves = st.lists(st.tuples(st.sampled_from(("act", "tick", "abandon", "wrong")), st.integers(1, 3)), max_size=40)
 
 

@@ -34,7 +34,15 @@ class Numbers:
 class Sum:
     """Whoever brings the sum to ``goal`` wins.  In turn, or (``at_once``) all add before anybody sees."""
 
-    def __init__(self, players: int = 1, goal: int = 6, *, at_once: bool = False, kills_once: str = "") -> None:
+    def __init__(
+        self,
+        players: int = 1,
+        goal: int = 6,
+        *,
+        at_once: bool = False,
+        kills_once: str = "",
+        legal: tuple[str, ...] = (),
+    ) -> None:
         self.players = tuple(f"p{number}" for number in range(players))
         self.spaces = dict.fromkeys(self.players, Numbers())
         self.sum = 0
@@ -43,6 +51,7 @@ class Sum:
         self._goal = goal
         self._at_once = at_once
         self._kills_once = kills_once
+        self._legal = legal
         self._turn = 0
 
     def reset(self, seed: int) -> Moment:
@@ -50,7 +59,7 @@ class Sum:
         return self._moment({})
 
     def check(self, player: str, arguments: Mapping[str, Any]) -> None:
-        if not 1 <= arguments["number"] <= 3:
+        if not 1 <= arguments["number"] <= 3 or (self._legal and str(arguments["number"]) not in self._legal):
             raise IllegalAction(f"{arguments['number']} is not legal. Legal are: 1, 2, 3.")
 
     def step(self, actions: Mapping[str, Mapping[str, Any]]) -> Moment:
@@ -68,7 +77,7 @@ class Sum:
 
     def _moment(self, rewards: Mapping[str, float]) -> Moment:
         acting = self.players if self._at_once else (self.players[self._turn % len(self.players)],)
-        return Moment({player: Sight(f"The sum is {self.sum}.") for player in acting}, rewards)
+        return Moment({player: Sight(f"The sum is {self.sum}.", self._legal or None) for player in acting}, rewards)
 
     def close(self) -> None:
         self.is_closed = True

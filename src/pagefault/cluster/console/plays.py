@@ -32,6 +32,7 @@ class PlayTable(Table):
     batch: Annotated[int, Field(ge=1)] = 64
     pace: Literal["lockstep", "free"] = "lockstep"
     tick_s: Annotated[float | None, Field(gt=0)] = None
+    idle: dict[str, Any] | None = None
     reminders: Annotated[int, Field(ge=0)] = 2
     durability: Literal["sync", "async", "exit"] = "sync"
 

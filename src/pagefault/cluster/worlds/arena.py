@@ -33,14 +33,16 @@ class Seating:
 
 @dataclass(frozen=True, slots=True)
 class ArenaPlan:
-    """What an arena is made from.  ``ledger`` is its file, empty for none; ``durability`` is that file's; ``places``
-    says at which address each agent plays, and is known to the first of several arenas."""
+    """What an arena is made from.  ``ledger`` is its file, empty for none; ``durability`` is that file's; ``idle`` is
+    what players do that do nothing; ``places`` says at which address each agent plays, and is known to the first of
+    several arenas."""
 
     recipe: Recipe
     seatings: Sequence[Seating]
     ledger: str = ""
     durability: str = "sync"
     in_threads: bool = True
+    idle: Mapping[str, Any] | None = None
     places: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -70,7 +72,7 @@ class Arena:
         self._places: dict[str, tuple[Table, str]] = {}
         try:
             for seating in plan.seatings:
-                table = self._tables[seating.world] = Table(seating.world, plan.recipe.make(), seating.seed)
+                table = self._tables[seating.world] = Table(seating.world, plan.recipe.make(), seating.seed, plan.idle)
                 table.restore(self._ledger.last_save(seating.world), self._ledger.rows(seating.world))
                 self._places.update({agent: (table, player) for player, agent in seating.agents.items()})
         except BaseException:  # whatever it was: nothing stays open

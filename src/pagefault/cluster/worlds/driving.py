@@ -25,7 +25,9 @@ class PlaySettings:
 
     ``worlds`` environments at a time, each for ``episodes`` episodes that end after ``steps_max`` steps at the latest;
     ``batch`` of them share an arena (on Ray: an actor).  ``pace`` and ``tick_s``: see
-    :mod:`~pagefault.cluster.worlds.playing`.  ``reminders``: how often a player is reminded.  ``function`` is the name
+    :mod:`~pagefault.cluster.worlds.playing`.  ``idle``: the arguments of an action
+    that does nothing, for environments that run freely; where it is not legal, the first is taken that is.
+    ``reminders``: how often a player is reminded.  ``function`` is the name
     of the function to act with.  ``durability`` is that of the ledger.
     """
 
@@ -36,6 +38,7 @@ class PlaySettings:
     batch: int = 64
     pace: str = "lockstep"
     tick_s: float | None = None
+    idle: Mapping[str, Any] | None = None
     reminders: int = 2
     function: str = "act"
     durability: str = "sync"

@@ -36,7 +36,8 @@ class Row:
     """Something that was done.
 
     ``kind``: ``begin`` (an episode), ``act`` (``text``: arguments as JSON), ``tick`` (a step for which not all had
-    acted), ``abandon`` (``text``: why) or ``illegal``.  ``digest`` checks the moment after it.
+    acted; ``text``: what the others did, as JSON), ``abandon`` (``text``: why) or ``illegal``.
+    ``digest`` checks the moment after it.
     """
 
     world: str

@@ -59,13 +59,21 @@ class Playing:
         self._address = f"{recipe.title}-{os.urandom(6).hex()}"
         sample = recipe.make()
         try:
-            if settings.pace == "free" and not isinstance(sample, Idles):
-                raise ConfigError("play.pace", "free", f"lockstep: {recipe.title} has no action for who does not act")
             self.players = tuple(sample.players)
+            if settings.idle is not None or (settings.pace == "free" and not isinstance(sample, Idles)):
+                self._check_idle(sample)
             self._functions = self._made(sample)
         finally:
             sample.close()
         self.worlds = tuple(f"{recipe.title}-{number}" for number in range(1, settings.worlds + 1))
+
+    def _check_idle(self, sample: Environment) -> None:
+        idle = self.settings.idle
+        for player in self.players:
+            names = {each.name for each in sample.spaces[player].parameters}
+            if idle is None or set(idle) != names:
+                allowed = f"the arguments of an action that does nothing: {', '.join(sorted(names))}"
+                raise ConfigError("play.idle", idle, allowed)
 
     def _made(self, sample: Environment) -> dict[str, Callable[..., Any]]:
         """A function for each player; one for all where their spaces are alike."""
@@ -175,7 +183,15 @@ class Playing:
         places: Mapping[str, str] | None = None,
     ) -> ArenaPlan:
         ledger = folder / f"{self.name.replace('/', '-')}-{number}.sqlite"
-        return ArenaPlan(self.recipe, tuple(seats), str(ledger), self.settings.durability, in_threads, places or {})
+        return ArenaPlan(
+            self.recipe,
+            tuple(seats),
+            str(ledger),
+            self.settings.durability,
+            in_threads,
+            self.settings.idle,
+            places or {},
+        )
 
     # --- what came of it
 

@@ -85,13 +85,17 @@ class Look:
 
 
 class Table:
-    """An environment called ``world``.  Its methods return the row to be kept, besides what they are for."""
+    """An environment called ``world``.  Its methods return the row to be kept, besides what they are for.
 
-    def __init__(self, world: str, environment: Environment, seed: int) -> None:
+    ``idle`` is what a player does that does nothing, where the environment does not say so itself.
+    """
+
+    def __init__(self, world: str, environment: Environment, seed: int, idle: Mapping[str, Any] | None = None) -> None:
         self.world = world
         self.tally = Tally(rewards=dict.fromkeys(environment.players, 0.0))
         self._environment = environment
         self._seed = seed
+        self._idle = idle
         self._moment = Moment({})
         self._number = 0
         self._totals: dict[str, float] = {}
@@ -158,12 +162,29 @@ class Table:
         """Step without those who have not acted, if the environment is still at step ``number``."""
         if number != self._number or not self._moment.to_act:
             return None
-        assert isinstance(self._environment, Idles), f"{self.world} cannot go on without its players"
-        for player in self._moment.to_act:
-            if player not in self._pending:
-                self._pending[player] = self._environment.idle(player)
+        idle = {player: self._idly(player) for player in self._moment.to_act if player not in self._pending}
+        return self._tick(idle)
+
+    def _tick(self, idle: Mapping[str, Mapping[str, Any]]) -> Row:
+        self._pending.update(idle)
         self._step()
-        return self._row("tick")
+        return self._row("tick", text=json.dumps(idle, ensure_ascii=False))
+
+    def _idly(self, player: str) -> Mapping[str, Any]:
+        """What a player does now that does nothing: what was said, or the first that is legal if that is not."""
+        if isinstance(self._environment, Idles):
+            return self._environment.idle(player)
+        assert self._idle is not None, f"{self.world} cannot go on without its players"
+        try:
+            self._environment.check(player, self._idle)
+        except IllegalAction:
+            legal = self._moment.to_act[player].legal
+            if not legal:
+                raise
+            (parameter, *_) = self._environment.spaces[player].parameters
+            is_number = isinstance(self._idle.get(parameter.name), int)
+            return {parameter.name: int(legal[0]) if is_number else legal[0]}
+        return self._idle
 
     def abandon(self, why: str) -> Row:
         """End the episode where it is, for everybody who is still in it."""
@@ -214,7 +235,7 @@ class Table:
         if row.kind == "act":
             return self.act(row.player, row.call_id, json.loads(row.text))[1]
         if row.kind == "tick":
-            return self.tick(self._number)
+            return self._tick(json.loads(row.text))
         return self.refused(row.player) if row.kind == "illegal" else self.abandon(row.text)
 
     def _load(self, save: Save) -> None:
