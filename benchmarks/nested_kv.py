@@ -66,9 +66,7 @@ def main() -> None:
     by_text = asyncio.run(solve(options, "substring", 1))
     rows = [(row.name, row.value, row.meaning) for row in found.rows]
     shares = by_text.results["by_hops"]
-    rows.append(
-        rows.append(("by substring", f"{min(shares.values()):.1%}", f"of {by_text.results['tasks']}, the worst hops"))
-    )
+    rows.append(("by substring", f"{min(shares.values()):.1%}", f"of {by_text.results['tasks']}, the worst hops"))
     substring = {name: by_text.results[name] for name in ("tasks", "by_hops", "searches", "exact_searches")}
     report("nested_kv", options, {**found.results, "substring": substring}, rows, ("qdrant-edge-py", "wordllama"))
     if not (is_solved(found) and is_solved(by_text)):
