@@ -128,7 +128,7 @@ def rows_of(results: Mapping[str, Any], found: Mapping[str, Report], *, quick: b
         ("  steps a second", f"{quests['world_steps_per_s']:,.0f}", f"{quests['world_steps']:,} in all, {made}"),
         ("chess games", f"{chess['finished']} of {chess['episodes']}", f"played to their own end{fewer}"),
         ("  illegal moves", str(chess["illegal"]), f"of {chess['world_steps']:,}"),
-        ("  moves a second", f"{chess['world_steps_per_s']:,.0f}", "with the rules and observations of the environment"),
+        ("  moves a second", f"{chess['world_steps_per_s']:,.0f}", "the rules of chess included"),
         ("Gymnasium episodes", str(poles["episodes"]), f"of {CART_POLE}, {poles['world_steps']:,} steps"),
         ("  steps a second", f"{poles['world_steps_per_s']:,.0f}", "by agents, each step journalled"),
         ("adapter's overhead", f"{results['overhead_us_per_step']:.0f} µs", "a step, against the bare environment"),
