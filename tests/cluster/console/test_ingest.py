@@ -19,7 +19,7 @@ def test_documents_are_filed_once(pagefault: Pagefault, tmp_path: Path) -> None:
     again = pagefault(*arguments)
     assert again.code == 0
     assert again.out.count("present") == 2
-    assert "reading documents: 2 to do" in again.errors
+    assert "filing documents: 2 to do" in again.errors
 
 
 def test_a_file_that_cannot_be_read_keeps_no_other_from_its_place(pagefault: Pagefault, tmp_path: Path) -> None:

@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from pagefault.cluster import _ray
+from pagefault.cluster.api import Cluster
 from pagefault.cluster.documents import upload as uploads
 from pagefault.cluster.documents.blocks import find_documents
 from pagefault.cluster.documents.upload import Filed, UploadSettings, upload
+from pagefault.cluster.sharding import shard_of
 from pagefault.runtime.errors import ConfigError
 from pagefault.runtime.host.config import Agent
 from pagefault.runtime.host.local import Local
@@ -67,9 +70,9 @@ async def test_what_was_uploaded_is_found_with_where_it_is_from(tmp_path: Path) 
     async with Local(embedder="hash") as fleet:
         reader = await fleet.spawn(READER)
         found = await ingest(fleet, write(tmp_path / "in"))
-        assert {name: each.status for name, each in found.items()} == {
-            "boiler.md": "filed", "broken.pdf": "failed", "copy.markdown": "present", "fire.pdf": "filed",
-        }  # fmt: skip
+        statuses = {name: each.status for name, each in found.items()}
+        assert (statuses["broken.pdf"], statuses["fire.pdf"]) == ("failed", "filed")
+        assert {statuses["boiler.md"], statuses["copy.markdown"]} == {"filed", "present"}, "one content, filed once"
         assert found["boiler.md"].passages == 2
         assert "broken.pdf" in found["broken.pdf"].problem
         said = await reader.ask("chimney sweep May")
@@ -115,6 +118,18 @@ async def test_an_upload_that_was_broken_off_goes_on(tmp_path: Path, monkeypatch
     assert (first.status, again.status) == ("filed", "present")
     assert first.passages == again.passages == 75
     assert chains == 3, "no batch was filed twice"
+
+
+async def test_every_shard_of_a_cluster_finds_what_was_uploaded(ray_session: None, tmp_path: Path) -> None:
+    names = [next(name for name in ("ana", "ben", "cleo", "dora") if shard_of(name, 2) == shard) for shard in range(2)]
+    async with Cluster(tmp_path / "fleet", hosts=1, shards=2, embedder="hash", address=_ray.gcs_address()) as fleet:
+        readers = await fleet.spawn_many([READER.model_copy(update={"name": name}) for name in names])
+        found = await upload(fleet, write(tmp_path / "in")[:1], SETTINGS, Counted(), fleet.archives)
+        assert [each.status for each in found] == ["filed"]
+        for reader in readers:
+            assert (await reader.ask("two houses")).startswith("boiler.md, Boiler: ")
+        again = await upload(fleet, write(tmp_path / "in")[:1], SETTINGS, Counted(), fleet.archives)
+    assert [each.status for each in again] == ["present"]
 
 
 def test_spaces_and_topics_are_checked() -> None:

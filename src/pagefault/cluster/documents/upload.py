@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from pagefault.cluster.documents.blocks import read_blocks
-from pagefault.cluster.documents.filing import digest_of, document_agent, filing
+from pagefault.cluster.documents.filing import digest_of, document_agents, filing
 from pagefault.cluster.documents.passages import PASSAGE_TOKENS, Passage, make_passages
 from pagefault.cluster.worlds.contract import GOOD_OUTCOMES, Progress, RunningFleet, together
 from pagefault.policies.lab.extras import MissingExtra
@@ -72,40 +72,50 @@ class UploadSettings:
 
 
 async def upload(
-    fleet: ListingFleet, files: Sequence[tuple[Path, str]], settings: UploadSettings, progress: Progress
+    fleet: ListingFleet,
+    files: Sequence[tuple[Path, str]],
+    settings: UploadSettings,
+    progress: Progress,
+    archives: int = 1,
 ) -> list[Filed]:
     """File documents, several at a time; a file that cannot be read is reported and keeps no other from its place.
 
-    Broken off, it goes on where it was: what is filed is recognised by its content.  Raises what the fleet raises.
+    ``archives`` is how many the fleet has: each gets its copy.  Broken off, it goes on where it was: what is filed is
+    recognised by its content.  Raises what the fleet raises.
     """
-    progress.begin("reading documents", len(files))
+    progress.begin("filing documents", len(files))
     there = set(await fleet.agents(f"document/{settings.space}/"))
     gate = asyncio.Semaphore(AT_ONCE)
     counter = BpeTokenCounter()
     claimed: set[str] = set()
 
     async def one(path: Path, name: str) -> Filed:
+        try:
+            data = await asyncio.to_thread(path.read_bytes)
+            passages = await asyncio.to_thread(_read, data, path, counter, settings.passage_tokens)
+        except OSError as error:
+            return Filed(name, "failed", problem=f"{path}: cannot be read: {error.strerror}")
+        except (ConfigError, MissingExtra) as error:
+            return Filed(name, "failed", problem=str(error))
+        digest = digest_of(data)
+        if digest in claimed:
+            return Filed(name, "present", len(passages), digest)
+        claimed.add(digest)
+        is_new = False
+        for agent in document_agents(settings.space, digest, settings.tenant, archives):
+            sent = list(filing(agent, [(name, passage) for passage in passages], FILED_MS))
+            is_new |= await file_all(fleet, agent, sent, is_there=agent.name in there)
+        told = await fleet.publish(settings.heard_under, _ready(settings.space, digest, name, len(passages)))
+        return Filed(name, "filed" if is_new else "present", len(passages), digest, told)
+
+    async def in_turn(path: Path, name: str) -> Filed:
         async with gate:
             try:
-                data = await asyncio.to_thread(path.read_bytes)
-                digest = digest_of(data)
-                if digest in claimed:
-                    return Filed(name, "present", digest=digest)
-                claimed.add(digest)
-                passages = await asyncio.to_thread(_read, data, path, counter, settings.passage_tokens)
-            except OSError as error:
-                return Filed(name, "failed", problem=f"{path}: cannot be read: {error.strerror}")
-            except (ConfigError, MissingExtra) as error:
-                return Filed(name, "failed", problem=str(error))
+                return await one(path, name)
             finally:
                 progress.advance()
-            agent = document_agent(settings.space, digest, settings.tenant)
-            sent = list(filing(agent, [(name, passage) for passage in passages], FILED_MS))
-            is_new = await file_all(fleet, agent, sent, is_there=agent.name in there)
-            told = await fleet.publish(settings.heard_under, _ready(agent, name, len(passages), settings.space))
-            return Filed(name, "filed" if is_new else "present", len(passages), digest, told)
 
-    return await together(one(path, name) for path, name in files)
+    return await together(in_turn(path, name) for path, name in files)
 
 
 def _read(data: bytes, path: Path, counter: TokenCounter, tokens_max: int) -> list[Passage]:
@@ -128,10 +138,10 @@ async def file_all(fleet: RunningFleet, agent: Agent, sent: Sequence[Interrupt],
     return True
 
 
-def _ready(agent: Agent, name: str, passages: int, space: str) -> Interrupt:
+def _ready(space: str, digest: str, name: str, passages: int) -> Interrupt:
     """A finished upload, as those who subscribe hear of it: the same one however often it is told."""
     return Interrupt(
-        id=InterruptId(f"{agent.name}/ready"),
+        id=InterruptId(f"document/{space}/{digest}/ready"),
         kind=InterruptKind.DOCUMENT,
         priority=Priority.WORLD,
         sender="world",
