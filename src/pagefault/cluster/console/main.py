@@ -42,6 +42,7 @@ from pagefault.policies.lab.extras import MissingExtra
 from pagefault.runtime.errors import ConfigError, InternalError, PagefaultError, UsageError
 from pagefault.runtime.host.config import Agent, config_error
 from pagefault.runtime.host.fleet import checked_tiers
+from pagefault.runtime.host.secrecy import learn_secrets
 from pagefault.runtime.models.budget.settings import budget_plan
 
 INTERRUPTED = 130
@@ -82,6 +83,7 @@ def configure_logging(level: str) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
+    learn_secrets()
 
 
 def _smaller_context(context_tokens: int | None) -> dict[str, Any]:

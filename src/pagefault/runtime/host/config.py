@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pagefault.runtime.errors import ConfigError
+from pagefault.runtime.host.secrecy import redacted
 from pagefault.runtime.kernel.functions import Block
 from pagefault.runtime.kernel.settings import (
     AgentDefinition,
@@ -107,8 +108,8 @@ class Agent(_Strict):
             blocks = {"persona": self.persona, **blocks}
         made = AgentDefinition(
             id=AgentId(self.name),
-            system=self.system.replace("{name}", self.name),
-            blocks=tuple(Block(label, text, self.block_chars) for label, text in blocks.items()),
+            system=redacted(self.system.replace("{name}", self.name)),
+            blocks=tuple(Block(label, redacted(text), self.block_chars) for label, text in blocks.items()),
             functions=self.functions,
             exports=self.exports,
             tenant=self.tenant,

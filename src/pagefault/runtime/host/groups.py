@@ -12,6 +12,7 @@ from pagefault.runtime.errors import ConfigError, UsageError
 from pagefault.runtime.functions.builtin.topics import topic_problem
 from pagefault.runtime.host.clock import Clock
 from pagefault.runtime.host.routing import Deliver, carry, fan_out, resend
+from pagefault.runtime.host.secrecy import cleaned
 from pagefault.runtime.host.services import Stores
 from pagefault.runtime.store.mail import TOPICS_MAX
 from pagefault.runtime.values import AgentId, DeadLetter, Interrupt, LetterId
@@ -31,7 +32,8 @@ class Post:
 
     async def bury(self, sender: str, letters: Sequence[DeadLetter]) -> None:
         """See :class:`~pagefault.runtime.host.routing.Bury`."""
-        gone = await self.stores.add_letters(letters)
+        clean = [replace(each, interrupt=cleaned(each.interrupt)) for each in letters]
+        gone = await self.stores.add_letters(clean)
         if gone:
             log.warning("dead_letters_dropped", letters=gone, sender=sender)
 

@@ -28,6 +28,7 @@ from pagefault.runtime.host.pages_out import PageWriter
 from pagefault.runtime.host.perform import Performer
 from pagefault.runtime.host.records import AgentRow, Inspection, Receipt
 from pagefault.runtime.host.residency import FrameSettings, Residency
+from pagefault.runtime.host.secrecy import learn_secrets, without_secrets
 from pagefault.runtime.host.services import FunctionRunner, Router, Stores
 from pagefault.runtime.host.survey import row_of
 from pagefault.runtime.host.suspects import Suspects
@@ -72,6 +73,7 @@ class Host:
         tiers: Sequence[Tier] = (),
         frames: FrameSettings | None = None,
     ) -> None:
+        learn_secrets()
         self._stores = stores
         self.workshop = workshop
         self._router = router
@@ -261,7 +263,7 @@ class Host:
         """Queue an event for a frame; it is handled on a later turn of the loop."""
         if frame.broken is not None:
             return
-        frame.inbox.append(event)
+        frame.inbox.append(without_secrets(event))
         self.residency.stirred(frame.id)
         if not frame.is_ready:
             frame.is_ready = True

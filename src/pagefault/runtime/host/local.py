@@ -13,6 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from pydantic import SecretStr
+
 from pagefault.policies.tiers import Tier
 from pagefault.runtime.errors import UsageError
 from pagefault.runtime.functions.registry import Registry
@@ -34,6 +36,7 @@ from pagefault.runtime.host.local_router import LocalRouter
 from pagefault.runtime.host.memories import Memories
 from pagefault.runtime.host.records import AgentRow, Answer, Inspection, Step
 from pagefault.runtime.host.residency import FrameSettings
+from pagefault.runtime.host.secrecy import learn_secrets
 from pagefault.runtime.host.services import PastStores
 from pagefault.runtime.host.survey import FOREVER_MS, merged
 from pagefault.runtime.host.thread_stores import ThreadStores
@@ -68,6 +71,9 @@ class Local(Memories):
     than their work and are the same each time.  Agents that had work under way go on by themselves, unless ``watch``
     is off: then only those that are spoken to wake.
 
+    ``secrets`` are kept out of memory, journal and logs, as are those of the environment: see
+    :mod:`~pagefault.runtime.host.secrecy`.
+
     Raises (on entering) :class:`~pagefault.runtime.errors.StoreUnavailable` when the folder cannot be used.
     """
 
@@ -90,7 +96,9 @@ class Local(Memories):
         memory_bytes: int | None = None,
         clock: Clock | None = None,
         watch: bool = True,
+        secrets: Iterable[str | SecretStr] = (),
     ) -> None:
+        learn_secrets(secrets)
         self._temporary = folder is None
         self._folder = Path(folder) if folder is not None else None
         self._durability = durability
