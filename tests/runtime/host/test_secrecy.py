@@ -68,7 +68,10 @@ def unknown() -> Iterator[None]:
 
 
 async def _live(folder: Path) -> None:
-    given = [SecretStr(SECRETS["setting"]), *(SECRETS[name] for name in SECRETS if name not in ("variable", "named"))]
+    given: list[str | SecretStr] = [
+        SecretStr(SECRETS["setting"]),
+        *(SECRETS[name] for name in SECRETS if name not in ("variable", "named")),
+    ]
     async with Local(folder, functions=[fetch_key], embedder="hash", secrets=given) as fleet:
         ada = await fleet.spawn(
             Agent(
