@@ -106,7 +106,9 @@ async def test_a_run_that_was_stopped_asks_only_what_is_left(tmp_path: Path) -> 
     after = await sit(task, folder=tmp_path / "whole", model=f"scripted:{__name__}:counted")
     lost = [json.loads(line) for line in lines[-2:]]
     assert len(ASKED) == sum(each["calls"] for each in lost), "one that was lost, and one that was cut off"
-    assert after.results == whole.results
+    for memory, found in after.results["memories"].items():
+        before = whole.results["memories"][memory]
+        assert (found["questions"], found["accuracy"]) == (before["questions"], before["accuracy"])
 
 
 async def test_a_model_that_fails_costs_its_question_and_is_asked_again(tmp_path: Path) -> None:
