@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from pathlib import Path
 
@@ -90,4 +91,36 @@ async def test_without_a_file_nothing_is_kept() -> None:
     await ledger.commit()
     assert list(ledger.rows("a")) == []
     assert ledger.last_save("a") is None
+    ledger.close()
+
+
+async def test_a_commit_that_is_cancelled_writes_nothing_twice(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    ledger = Ledger(path, "chess")
+    ledger._writing.acquire()  # the thread that writes has to wait
+    ledger.add(ROWS[0])
+    cancelled = asyncio.create_task(ledger.commit())
+    while not ledger._turn.locked():  # noqa: ASYNC110 - it is not ours to tell when it has begun
+        await asyncio.sleep(0)
+    cancelled.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await cancelled
+    ledger.add(ROWS[2])
+    waiting = asyncio.create_task(ledger.commit())
+    await asyncio.sleep(0)
+    ledger._writing.release()
+    await waiting
+    assert list(ledger.rows("a")) == [ROWS[0], ROWS[2]]
+    ledger.close()
+
+
+async def test_many_commits_at_once_write_each_row_once(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger.sqlite", "chess")
+
+    async def write(number: int) -> None:
+        ledger.add(Row("a", "act", text=str(number)))
+        await ledger.commit()
+
+    await asyncio.gather(*(write(number) for number in range(200)))
+    assert [row.text for row in ledger.rows("a")] == [str(number) for number in range(200)]
     ledger.close()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,7 +71,9 @@ class Ledger:
             raise ConfigError("durability", durability, ", ".join(SYNCHRONOUS))
         self._in_threads = in_threads
         self._waiting: list[Row | Save] = []
+        self._added = self._written = 0
         self._turn = asyncio.Lock()
+        self._writing = threading.Lock()  # a commit that was cancelled may still be at it, in its thread
         self._lock: OpenerLock | None = None
         self._database: sqlite3.Connection | None = None
         if path is None:
@@ -131,22 +134,31 @@ class Ledger:
         """Write something down; it is kept for good after :meth:`commit`."""
         if self._database is not None:
             self._waiting.append(entry)
+            self._added += 1
 
     async def commit(self) -> None:
         """Return when all that was written down is kept.  What others wrote meanwhile goes along.
 
         Raises :class:`~pagefault.runtime.errors.StoreUnavailable`; then it is tried again with the next commit.
         """
-        while self._waiting:
+        wanted = self._added
+        while self._written < wanted:
             async with self._turn:
-                batch = self._waiting[:]
+                if self._written >= wanted:
+                    break
                 if self._in_threads:
-                    await asyncio.shield(asyncio.to_thread(self._write, batch))
+                    await asyncio.shield(asyncio.to_thread(self._write))
                 else:
-                    self._write(batch)
-                del self._waiting[: len(batch)]
+                    self._write()
 
-    def _write(self, batch: list[Row | Save]) -> None:
+    def _write(self) -> None:
+        with self._writing:
+            batch = self._waiting[:]
+            self._insert(batch)
+            del self._waiting[: len(batch)]
+            self._written += len(batch)
+
+    def _insert(self, batch: list[Row | Save]) -> None:
         database = self._database
         if database is None:
             raise StoreUnavailable("the ledger is closed")
@@ -171,9 +183,10 @@ class Ledger:
 
     def close(self) -> None:
         """Let the next opener in.  Doing it twice does nothing."""
-        if self._database is not None:
-            self._database.close()
-            self._database = None
+        with self._writing:
+            if self._database is not None:
+                self._database.close()
+                self._database = None
         if self._lock is not None:
             self._lock.release()
             self._lock = None
