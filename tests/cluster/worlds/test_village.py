@@ -93,7 +93,7 @@ async def test_everything_is_remembered_through_small_contexts() -> None:
     assert (report.results["accuracy"], report.results["accuracy_heard"]) == (1.0, 1.0)
     assert report.results["questions"] == 24
     assert (report.results["overflows"], report.results["failed_chains"]) == (0, 0)
-    assert 0 < report.results["context_tokens_max"] <= report.results["context_budget"] == 1280
+    assert 0 < report.results["context_tokens_max"] <= report.results["context_budget"] == 1444
     assert {row.name: row.value for row in report.rows}["answered right"] == "100.0%"
 
 
