@@ -26,6 +26,24 @@ def test_every_chain_is_solved(pagefault: Pagefault) -> None:
     assert set(found["baselines"]["full"]["by_hops"].values()) == {1.0}
 
 
+def test_chains_are_followed_once(pagefault: Pagefault) -> None:
+    arguments = (
+        "eval",
+        "nested-kv",
+        "--orderings",
+        "1",
+        "--memory",
+        "pagefault,truncated",
+        "--folder",
+        "kept",
+        "--json",
+    )
+    first, again = (json.loads(pagefault(*arguments).out) for _ in range(2))
+    for name in ("by_hops", "searches", "baselines", "steps"):
+        assert first[name] == again[name], name
+    assert "the same content" in pagefault(*arguments, "--seed", "2").error
+
+
 def test_other_memories_alone(pagefault: Pagefault) -> None:
     ended = pagefault("eval", "nested-kv", "--orderings", "1", "--memory", "truncated")
     assert ended.code == 0

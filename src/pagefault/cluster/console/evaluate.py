@@ -17,6 +17,7 @@ from pagefault.cluster.console.plan import FleetTable
 from pagefault.cluster.console.reach import JsonOption, find_modules_beside
 from pagefault.cluster.console.run import Options, run_world
 from pagefault.cluster.console.show import say, show_report
+from pagefault.cluster.documents.filing import digest_of
 from pagefault.cluster.worlds.answers import Answers
 from pagefault.cluster.worlds.contract import Report
 from pagefault.cluster.worlds.dialogues import load_dialogues
@@ -73,6 +74,7 @@ def nested_kv(
     context_tokens: ContextOption = 8192,
     policy: PolicyOption = "lru",
     embedder: EmbedderOption = "wordllama",
+    folder: KeepOption = None,
     seed: Annotated[int, typer.Option(help="Of tasks that are made up.")] = 1,
     as_json: JsonOption = False,
 ) -> None:
@@ -86,15 +88,18 @@ def nested_kv(
         template = _sized(template_for(search), context_tokens, policy)
         if model is not None or base_url is not None:
             template |= await chosen_model(template, model, base_url)
-        fleet = FleetTable(kind="local", embedder=embedder)
+        kept = None if folder is None else str(folder / "fleet")
+        terms = {**template, "task": "nested_kv", "content": digest_of(repr(chosen)), "embedder": embedder}
+        answers = Answers(folder, terms)
+        options = Options(FleetTable(kind="local", embedder=embedder, folder=kept), console, again="the same command")
         world = NestedKv(chosen)
-        report = await run_world(world, template, Options(fleet, console)) if Memory.PAGEFAULT in memories else None
+        report = await run_world(world, template, options) if Memory.PAGEFAULT in memories else None
         others = tuple(each for each in memories if each is not Memory.PAGEFAULT)
         if not others:
             assert report is not None, "one memory at least was chosen"
             return report
-        exam = Exam(nested_kv_exam(chosen), Sitting(others, template, embedder), Answers(None, {}))
-        return with_baselines(report, await run_world(exam, template, Options(fleet, console)))
+        exam = Exam(nested_kv_exam(chosen), Sitting(others, template, embedder), answers)
+        return with_baselines(report, await run_world(exam, template, Options(FleetTable(kind="local"), console)))
 
     report = asyncio.run(live())
     show_report(report, as_json)
@@ -297,7 +302,7 @@ class _Settings:
         """What answers depend on."""
         return {
             "task": task.name,
-            "cases": [f"{case.name}: {len(case.pieces)}" for case in task.cases],
+            "content": digest_of(repr(task.cases)),
             "model": sitting.agent.model,
             "context_tokens": sitting.agent.context_tokens,
             "policy": sitting.agent.policy,
