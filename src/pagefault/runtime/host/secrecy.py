@@ -14,6 +14,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping, MutableMapping
 from dataclasses import replace
+from operator import eq
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -85,10 +86,12 @@ def without_secrets(event: ev.Event) -> ev.Event:
         interrupt = cleaned(event.interrupt)
         return event if interrupt is event.interrupt else replace(event, interrupt=interrupt)
     if isinstance(event, ev.ModelReplied):
-        reply = event.reply
-        calls = tuple(replace(call, arguments=redacted(call.arguments)) for call in reply.calls)
-        clean = replace(reply, text=redacted(reply.text), calls=calls)
-        return event if clean == reply else replace(event, reply=clean)
+        reply, text = event.reply, redacted(event.reply.text)
+        arguments = [redacted(call.arguments) for call in reply.calls]
+        if text == reply.text and all(map(eq, arguments, (call.arguments for call in reply.calls))):
+            return event  # this is every step: copies are for those that need one
+        calls = tuple(replace(call, arguments=each) for call, each in zip(reply.calls, arguments, strict=True))
+        return replace(event, reply=replace(reply, text=text, calls=calls))
     if isinstance(event, ev.FunctionReturned | ev.SummaryReady):
         text = redacted(event.text)
         return event if text == event.text else replace(event, text=text)
