@@ -91,7 +91,7 @@ def nested_kv(
         kept = None if folder is None else str(folder / "fleet")
         terms = {**template, "task": "nested_kv", "content": digest_of(repr(chosen)), "embedder": embedder}
         answers = Answers(folder, terms)
-        options = Options(FleetTable(kind="local", embedder=embedder, folder=kept), console, again="the same command")
+        options = Options(FleetTable(kind="local", embedder=embedder, folder=kept), console, again="The same command")
         world = NestedKv(chosen)
         report = await run_world(world, template, options) if Memory.PAGEFAULT in memories else None
         others = tuple(each for each in memories if each is not Memory.PAGEFAULT)
@@ -323,7 +323,7 @@ def _sit(make: Callable[[], Task], settings: _Settings, as_json: bool) -> None:
         exam = Exam(task, sitting, Answers(settings.folder, settings.terms(task, sitting)), judge)
         kept = None if settings.folder is None else str(settings.folder / "fleet")
         fleet = FleetTable(kind="local", embedder=settings.embedder, folder=kept)
-        return await run_world(exam, sitting.template, Options(fleet, console, again="the same command"))
+        return await run_world(exam, sitting.template, Options(fleet, console, again="The same command"))
 
     report = asyncio.run(live())
     show_exam(report, as_json)
