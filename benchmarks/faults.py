@@ -39,7 +39,7 @@ PROBES = 4
 KINDS = ("HostActor", "HostActor", "StoreActor", "SchedulerActor")
 """What is killed, in equal shares: hosts twice as often as each of the others."""
 RETRY_S = 0.05
-RECOVERY_LIMIT_S = 60.0
+RECOVERY_LIMIT_S = 180.0
 AIM_S = 10.0
 
 
