@@ -25,6 +25,7 @@ from pagefault.cluster.console.check import chosen_model
 from pagefault.cluster.console.evaluate import evaluate
 from pagefault.cluster.console.ingest import ingest
 from pagefault.cluster.console.lab import lab
+from pagefault.cluster.console.lab_worlds import worlds
 from pagefault.cluster.console.mail import dead, topics
 from pagefault.cluster.console.memory import memory
 from pagefault.cluster.console.past import fork, replay
@@ -61,6 +62,7 @@ app = typer.Typer(
 )
 
 
+lab.command()(worlds)
 app.add_typer(lab, name="lab")
 app.add_typer(evaluate, name="eval")
 app.command()(ps)
