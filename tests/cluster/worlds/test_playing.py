@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +24,7 @@ from pagefault.runtime.host.local import Local
 from pagefault.runtime.host.records import Inspection
 from tests.cluster.worlds.toys import PatientSum, Silence, Sum, sum_recipe
 
+ROOT = Path(__file__).resolve().parents[3]
 HERE = "tests.cluster.worlds.toys"
 
 
@@ -118,6 +125,22 @@ async def test_a_run_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
     same = ("episodes", "finished", "illegal", "rewards", "endings")
     assert {key: rest.results[key] for key in same} == {key: whole.results[key] for key in same}
     assert 0 < rest.results["world_steps"] < whole.results["world_steps"], "what was done was not done again"
+
+
+async def test_a_run_that_was_killed_in_the_midst_of_a_step_goes_on(tmp_path: Path) -> None:
+    plain, _ = await play("adder", sum_recipe(players=2, goal=12), worlds=2, episodes=2)
+
+    def live() -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "tests.cluster.worlds.killed_run", str(tmp_path)]
+        environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"}
+        return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+    killed = await asyncio.to_thread(live)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    rest = await asyncio.to_thread(live)
+    assert rest.returncode == 0, rest.stderr
+    found = json.loads(rest.stdout)
+    assert found == {key: plain.results[key] for key in found}
 
 
 async def test_another_game_is_not_played_on_the_same_folder(tmp_path: Path) -> None:

@@ -162,5 +162,6 @@ def _shown(look: Look, player: str) -> str:
 
 def _farewell(look: Look, player: str, how: str) -> str:
     reward, total = look.rewards.get(player, 0.0), look.totals.get(player, 0.0)
-    text = f"It is over for you after {look.number} steps: {how}. Reward {reward:+g}, in all {total:+g}."
+    steps = "1 step" if look.number == 1 else f"{look.number} steps"
+    text = f"It is over for you after {steps}: {how}. Reward {reward:+g}, in all {total:+g}."
     return f"{text}\n{look.parting}" if look.parting else text
