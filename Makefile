@@ -1,5 +1,6 @@
 # Works on a bare Debian with python3 (3.11 or newer), python3-venv and make.  Everything is installed into
-# .venv, once, from requirements.lock; pip's own configuration decides where it comes from.
+# .venv, once: what a run needs from requirements.lock, what tests need from requirements-dev.lock; pip's own
+# configuration decides where it comes from.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
@@ -27,17 +28,17 @@ run: install
 
 # Two at once, each with a Ray of its own; a module's tests stay together, as they share what is slow to start.
 TEST_FLAGS ?= -n 2 --dist loadfile
-test: install
+test: $(VENV)/.installed-games
 	$(BIN)/python -m pytest $(TEST_FLAGS)
 
-lint: install
+lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check $(CHECKED)
 	$(BIN)/ruff format --check $(CHECKED)
 
-types: install
+types: $(VENV)/.installed-dev
 	$(BIN)/mypy
 
-soak: install
+soak: $(VENV)/.installed-games
 	HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest -m soak --timeout 0
 
 # make bench DATA=FILE gives the file, or the folder that it stands in, to those that need data; without it they are
@@ -68,7 +69,19 @@ $(VENV)/.installed: $(VENV)/.created requirements.lock pyproject.toml
 	@$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@
 
-$(VENV)/.installed-bench: $(VENV)/.installed requirements-bench.lock
+$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.lock
+	@echo "Installing what the tests need into $(VENV) (once) ..."
+	@$(PIP) install --require-hashes -r requirements-dev.lock
+	@touch $@
+
+# Games under the GPL, which we do not ship.  One of them is built from its source: without a C compiler, or where it
+# cannot be had, the tests that play it are passed over and say so.
+$(VENV)/.installed-games: $(VENV)/.installed-dev requirements-games.lock
+	@$(PIP) install --require-hashes -r requirements-games.lock \
+	  || echo "TextWorld and chess could not be installed; the tests that play them are passed over" >&2
+	@touch $@
+
+$(VENV)/.installed-bench: $(VENV)/.installed-games requirements-bench.lock
 	@$(PIP) install --require-hashes -r requirements-bench.lock
 	@touch $@
 
@@ -86,9 +99,13 @@ lock:
 	@test -d .venv-lock || $(PYTHON) -m venv .venv-lock
 	@.venv-lock/bin/python -m pip --disable-pip-version-check --quiet install --upgrade pip-tools
 	CUSTOM_COMPILE_COMMAND="make lock" .venv-lock/bin/pip-compile $(LOCK_FLAGS) --extra analysis --extra dev \
-	  --output-file requirements.lock pyproject.toml
+	  --output-file requirements-dev.lock pyproject.toml
+	CUSTOM_COMPILE_COMMAND="make lock" .venv-lock/bin/pip-compile $(LOCK_FLAGS) --extra build \
+	  --constraint requirements-dev.lock --output-file requirements.lock pyproject.toml
 	CUSTOM_COMPILE_COMMAND="make lock" .venv-lock/bin/pip-compile $(LOCK_FLAGS) --extra bench \
-	  --constraint requirements.lock --output-file requirements-bench.lock pyproject.toml
+	  --constraint requirements-dev.lock --output-file requirements-bench.lock pyproject.toml
+	printf 'textworld>=1.7,<2\nchess>=1.11,<2\n' | CUSTOM_COMPILE_COMMAND="make lock" .venv-lock/bin/pip-compile \
+	  $(LOCK_FLAGS) --allow-unsafe --constraint requirements-dev.lock --output-file requirements-games.lock -
 	echo 'autogen-core>=0.7,<0.8' | CUSTOM_COMPILE_COMMAND="make lock" .venv-lock/bin/pip-compile $(LOCK_FLAGS) \
 	  --output-file requirements-autogen.lock -
 

@@ -78,6 +78,7 @@ PARTS_OF_DECLARED = ("pydantic_core",)  # installed by pydantic at one exact ver
 
 DRIVER_OF_AN_EXTRA = "src/pagefault/runtime/store/postgres_session.py"
 """It may find psycopg missing, and says so to whoever asks for a journal in PostgreSQL."""
+LOCKS = sorted(path.name for path in ROOT.glob("requirements*.lock"))
 
 
 def python_files(*folders: str) -> list[Path]:
@@ -174,7 +175,7 @@ def test_no_registry_and_no_machine_is_named() -> None:
     assert_none(report(tidy.addresses, tracked_texts()))
 
 
-@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-bench.lock"])
+@pytest.mark.parametrize("lock", LOCKS)
 def test_locks_hold_names_versions_and_hashes(lock: str) -> None:
     assert_none(report(tidy.lock_addresses, [ROOT / lock]))
 
