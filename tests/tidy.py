@@ -174,7 +174,7 @@ def lock_addresses(text: str) -> list[str]:
         f"{number}: {line.strip()!r} is not a name, version or hash"
         for number, line in enumerate(text.splitlines(), start=1)
         if not re.fullmatch(
-            r"\s*#.*|[\w.-]+(?:\[[\w,-]+\])?==[\w.!+]+(?: ; [^:]+)? \\|\s+--hash=sha256:[0-9a-f]{64}(?: \\)?", line
+            r"\s*(?:#.*)?|[\w.-]+(?:\[[\w,-]+\])?==[\w.!+]+(?: ; [^:]+)? \\|\s+--hash=sha256:[0-9a-f]{64}(?: \\)?", line
         )
     ]
 
