@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,12 +15,19 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from pagefault.runtime.functions.decorator import function
+from pagefault.runtime.functions.registry import Registry
 from pagefault.runtime.host import config, secrecy
 from pagefault.runtime.host.config import Agent
 from pagefault.runtime.host.local import Local
+from pagefault.runtime.host.recording import recordings
 from pagefault.runtime.host.secrecy import forget_secrets, learn_secrets, redacted
+from pagefault.runtime.host.upkeep.transfer import export_agents
+from pagefault.runtime.host.workshop import Workshop
+from pagefault.runtime.models.registry import make_processor
 from pagefault.runtime.models.scripted import Reply, call, mind, say
+from pagefault.runtime.models.tokens import BpeTokenCounter
 from pagefault.runtime.models.view import View
+from pagefault.runtime.store.sqlite import SqliteJournal
 from pagefault.runtime.values import AgentId, Interrupt, InterruptId, InterruptKind, ModelRequest, Priority
 
 SECRETS = {name: f"canary-{name}-7f3a" for name in ("setting", "result", "error", "heard", "observed", "document")}
@@ -97,6 +105,24 @@ async def _live(folder: Path) -> None:
         log.warning("it_broke", exc_info=RuntimeError(SECRETS["trace"]))
 
 
+def _exported(folder: Path) -> str:
+    """What `pagefault store export` and `pagefault lab record` take out of the folder."""
+    journal = SqliteJournal(folder / "shards" / "00" / "journal.sqlite")
+    try:
+        export_agents([journal], folder.parent / "export.gz", "", lambda _: None)
+    finally:
+        journal.close()
+    registry = Registry()
+    registry.add(fetch_key)
+    traces = [
+        repr(recording) for recording in recordings(folder, Workshop(registry, BpeTokenCounter(), make_processor))
+    ]
+    assert traces
+    exported = gzip.decompress((folder.parent / "export.gz").read_bytes()).decode(errors="replace")
+    assert "fetch_key" in exported
+    return "\n".join([exported, *traces])
+
+
 def _left_behind(folder: Path, logged: str) -> str:
     files = b"\n".join(path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file())
     return files.decode(errors="replace") + logged
@@ -127,7 +153,10 @@ def test_no_canary_is_left_anywhere(
     assert len(CANARIES) >= 20
     asyncio.run(_live(tmp_path / "kept"))
     out = capsys.readouterr()
-    found = _found(_left_behind(tmp_path, out.out + out.err))
+    exported = _exported(tmp_path / "kept")
+    found = _found(_left_behind(tmp_path, out.out + out.err + exported))
+    if not is_on:
+        assert _found(exported) >= {SECRETS["result"], SECRETS["heard"], SECRETS["system"]}
     assert found == (set() if is_on else set(CANARIES))
 
 
