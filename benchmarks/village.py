@@ -32,7 +32,7 @@ THINKING_S_MEDIAN = 1.5
 THINKING_SIGMA = 0.6
 TEMPLATE: dict[str, Any] = {
     "functions": ("send_message", "archival_memory_insert", "archival_memory_search", "conversation_search"),
-    "context_tokens": 1536,
+    "context_tokens": 2048,
     "reply_tokens": 256,
     "policy": "lru",
     "write_back": "archive",

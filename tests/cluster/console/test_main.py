@@ -35,7 +35,7 @@ def files(folder: Path) -> set[Path]:
             "colour = 1",
             ["'colour'", "one of agent, agents, budget, dialogues, endpoint, fleet, gymnasium, pettingzoo, play, seed"],
         ),
-        ("context_tokens = 1536", 'context_tokens = "many"', ["agent.context_tokens", "'many'", "integer"]),
+        ("context_tokens = 2048", 'context_tokens = "many"', ["agent.context_tokens", "'many'", "integer"]),
         ("days = 2", "days = 0", ["village.days", "found 0", "greater than or equal to 1"]),
         ('world = "village"', 'world = "vilage"', ["village.toml.world", "'vilage'", "'village', 'town'"]),
         ('world = "village"', "world village", ["valid TOML", "line 3"]),
@@ -46,7 +46,7 @@ def files(folder: Path) -> set[Path]:
         ('"send_message"', '"no_such_module:look"', ["no module 'no_such_module'"]),
         ('"send_message"', '"without_hints:look"', ["'look'", "'what'", "no type hint", "what: str"]),
         ('"send_message"', '"broken_module:look"', ["cannot be imported", "ZeroDivisionError"]),
-        ("context_tokens = 1536", "context_tokens = 600", ["context_tokens", "600", "or more: system prompt, blocks"]),
+        ("context_tokens = 2048", "context_tokens = 600", ["context_tokens", "600", "or more: system prompt, blocks"]),
     ],
 )
 def test_what_is_wrong_in_the_file_is_one_line(

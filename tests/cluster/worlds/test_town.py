@@ -20,7 +20,7 @@ from pagefault.runtime.values import ModelRequest
 TEMPLATE: dict[str, Any] = {
     "model": "scripted:pagefault.cluster.worlds.town_mind:townsman",
     "functions": ("send_message", "archival_memory_insert", "archival_memory_search", "conversation_search"),
-    "context_tokens": 1536,
+    "context_tokens": 2048,
     "reply_tokens": 256,
     "search_results": 5,
 }

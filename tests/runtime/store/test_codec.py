@@ -83,7 +83,10 @@ def values_of(hint: Any) -> st.SearchStrategy[Any]:
         return st.builds(hint, **{field.name: values_of(hints[field.name]) for field in dataclasses.fields(hint)})
     origin = typing.get_origin(hint)
     if origin is tuple:
-        return st.lists(values_of(typing.get_args(hint)[0]), max_size=3).map(tuple)
+        arms = typing.get_args(hint)
+        if arms[-1] is not Ellipsis:
+            return st.tuples(*(values_of(arm) for arm in arms))
+        return st.lists(values_of(arms[0]), max_size=3).map(tuple)
     if origin in {types.UnionType, typing.Union}:
         return st.one_of([values_of(arm) for arm in typing.get_args(hint)])
     if isinstance(hint, type) and issubclass(hint, Enum):
