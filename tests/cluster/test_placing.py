@@ -15,6 +15,7 @@ pytestmark = pytest.mark.usefixtures("ray_session")
 ECHO = "scripted:tests.cluster.minds:echo"
 
 
+@pytest.mark.soak  # nodes that are drained are among the tests of faults, hosts among those of moves
 async def test_agents_live_near_each_other_and_leave_a_host_that_is_drained() -> None:
     async with Cluster(embedder="hash", hosts=2) as fleet:
         ada, bob = [await fleet.spawn(Agent(name, model=ECHO)) for name in ("ada", "bob")]

@@ -37,7 +37,7 @@ def village(folder: Path, kind: str, *, agents: int = 30, latency_ms: int = 130)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["local", "cluster"])
+@pytest.mark.parametrize("kind", ["local", pytest.param("cluster", marks=pytest.mark.soak)])
 def test_ctrl_c_stops_cleanly_and_the_run_can_be_resumed(start: Start, tmp_path: Path, kind: str) -> None:
     command = village(tmp_path, kind)
     run = start(*command)

@@ -16,7 +16,7 @@ from pagefault.runtime.host.config import Agent
 from pagefault.runtime.host.survey import survey_folder
 from tests.postgres_server import PostgresServer, running_server
 
-pytestmark = pytest.mark.usefixtures("ray_session")
+pytestmark = [pytest.mark.usefixtures("ray_session"), pytest.mark.soak]
 ECHO = "scripted:tests.cluster.minds:echo"
 NAMES = [f"agent-{number}" for number in range(6)]
 
