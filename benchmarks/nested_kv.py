@@ -19,19 +19,13 @@ from benchmarks._report import Options, read_options, report
 from pagefault.cluster.worlds.contract import Report
 from pagefault.cluster.worlds.nested_kv import HOPS_MAX, NestedKv, load_tasks, made_up
 from pagefault.cluster.worlds.nested_kv_exam import template_for
+from pagefault.cluster.worlds.playing import NoProgress
 from pagefault.runtime.host.local import Local
 
 PAIRS = 140
 ORDERINGS = 30
 RECORDS = 3
 CONTEXT = {"context_tokens": 8192, "policy": "lru"}
-
-
-class Silence:
-    """No progress is shown."""
-
-    def begin(self, what: str, total: int) -> None: ...
-    def advance(self, count: int = 1) -> None: ...
 
 
 async def solve(options: Options, search: str, records: int) -> Report:
@@ -45,7 +39,7 @@ async def solve(options: Options, search: str, records: int) -> Report:
     with tempfile.TemporaryDirectory(prefix="pagefault-kv-") as folder:
         async with Local(folder, durability="async") as fleet:
             refs = await fleet.spawn_many(world.agents({**template_for(search), **CONTEXT}))
-            return await world.run(fleet, refs, Silence())
+            return await world.run(fleet, refs, NoProgress())
 
 
 def is_solved(found: Report) -> bool:
