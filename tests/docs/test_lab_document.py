@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pagefault.cluster.console.lab_worlds import read_world_grid, world_cells
 from pagefault.policies.lab.files import read_trace
 from pagefault.policies.lab.grid import cells, make_grid
 from pagefault.policies.lab.measures import Measures
@@ -14,7 +15,8 @@ from pagefault.policies.lab.sweep import run_cell
 from pagefault.policies.lab.trace import Op, Source
 from pagefault.policies.tiers import tier_chain
 
-TEXT = (Path(__file__).resolve().parents[2] / "docs" / "lab.md").read_text()
+ROOT = Path(__file__).resolve().parents[2]
+TEXT = (ROOT / "docs" / "lab.md").read_text()
 FENCES = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -44,12 +46,16 @@ def test_every_operation_and_source_is_explained() -> None:
     assert not missing
 
 
-def test_the_tables_of_toml_are_tiers_and_a_grid(tmp_path: Path) -> None:
-    tiers, grid = map(tomllib.loads, blocks("toml"))
+def test_the_tables_of_toml_are_tiers_a_grid_and_a_grid_of_worlds(tmp_path: Path) -> None:
+    tiers, grid, worlds = map(tomllib.loads, blocks("toml"))
     assert [tier.name for tier in tier_chain(tiers["tier"])] == ["host", "archive"]
     made = list(cells(make_grid(grid), tmp_path))
     assert len(made) == 2 * 5 * (3 * 2 + 1)
     assert run_cell(made[0])[0]["references"] > 0
+    (tmp_path / "worlds.toml").write_text(blocks("toml")[2])
+    lives = list(world_cells(read_world_grid(tmp_path / "worlds.toml"), ROOT, None))
+    assert len(lives) == 2 * 2 * 2
+    assert {life.world for life in lives} == {each["name"] for each in worlds["world"]}
 
 
 def test_every_measure_in_the_table_exists() -> None:
