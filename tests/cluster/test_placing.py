@@ -33,6 +33,11 @@ async def test_agents_live_near_each_other_and_leave_a_host_that_is_drained() ->
         assert await ada.ask("moved?") == "heard moved?"
         assert (await ada.inspect()).statistics["steps"] == 2
 
+        await fleet.idle()
+        assert await fleet.hibernate("ada")
+        assert {row.agent: row.phase for row in await fleet.survey()}["ada"] == "asleep"
+        assert await fleet.hibernate("nobody-yet"), "who has no host has no frame"
+
         assert await fleet.move(["near"], _ray.this_node()[:8]) in {0, 1}, "a node may be given by how its id begins"
         for place in ("no-such", _ray.this_node()[:3]):
             with pytest.raises(UsageError, match="drain: found"):

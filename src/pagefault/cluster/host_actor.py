@@ -228,6 +228,15 @@ class HostActor:
         return [str(agent) for agent in self._open().frames]
 
     @_ray.control
+    async def hibernate(self, agent: str) -> bool:
+        """Whether the agent has no frame here now; see :meth:`pagefault.runtime.host.local.Local.hibernate`."""
+        return self._loop is None or await self._on_loop(self._hibernate(AgentId(agent)))
+
+    async def _hibernate(self, agent: AgentId) -> bool:
+        await self._open().hibernate([agent])
+        return agent not in self._open().frames
+
+    @_ray.control
     async def survey(self, prefix: str) -> bytes:
         """An :class:`~pagefault.runtime.host.records.AgentRow` for each agent that has a frame here."""
         return pack([]) if self._loop is None else await self._on_loop(self._survey(prefix))

@@ -62,6 +62,11 @@ class Placing(ABC):
         drained: dict[str, int] = await self._ask_scheduler("drain", await self._place(place), grace_s)
         return drained
 
+    async def hibernate(self, agent: AgentId | str) -> bool:
+        """Have an agent at rest leave its frame; see :meth:`pagefault.runtime.host.local.Local.hibernate`."""
+        sleeps: bool = await self._ask_scheduler("hibernate", str(agent))
+        return sleeps
+
     async def _place(self, name: str) -> str:
         """What the scheduler calls a place; a name that it may not know stays what it is."""
         nodes = await self.nodes()

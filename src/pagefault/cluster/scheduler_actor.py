@@ -217,6 +217,13 @@ class SchedulerActor:
             _ray.remember(self._settings.namespace, name)
         return await self._moves.drain(name, grace_s)
 
+    async def hibernate(self, agent: str) -> bool:
+        """See :meth:`pagefault.runtime.host.local.Local.hibernate`; an agent that has no host sleeps already."""
+        await self._ready()
+        name = next((host.name for host in self._directory.hosts.values() if agent in host.agents), "")
+        handle = self._pool.handle(name) if name in self._pool.started else None
+        return True if handle is None else bool(await _ray.call(handle, "hibernate", agent))
+
     # --- hosts that die
 
     async def lost(self, host: str) -> bool:

@@ -156,3 +156,27 @@ async def test_a_temporary_fleet_leaves_nothing_behind() -> None:
     await fleet.stop()
     with pytest.raises(UsageError):
         _ = fleet.folder
+
+
+async def test_an_agent_at_rest_is_put_to_sleep_and_wakes_when_it_is_spoken_to(tmp_path: Path) -> None:
+    async with Local(tmp_path, embedder="hash") as fleet:
+        ada = await fleet.spawn(Agent("ada", model=MIND))
+        await ada.ask("hello")
+        await fleet.idle()
+        assert await fleet.hibernate("ada")
+        assert [row.phase for row in await fleet.survey()] == ["asleep"]
+        assert await fleet.hibernate("ada"), "she sleeps already"
+        assert await ada.ask("hello again")
+        assert [row.phase for row in await fleet.survey()] != ["asleep"]
+
+
+async def test_the_newest_arrivals_are_read_from_the_journal(tmp_path: Path) -> None:
+    async with Local(tmp_path, embedder="hash") as fleet:
+        ada = await fleet.spawn(Agent("ada", model=MIND))
+        for number in range(5):
+            await ada.ask(f"message {number}")
+        arrived = await fleet.arrivals("ada", 2)
+        assert [(each.sender, each.text) for each in arrived] == [("user", "message 3"), ("user", "message 4")]
+        assert len(await fleet.arrivals("ada", 50)) == 5
+        with pytest.raises(UnknownAgent):
+            await fleet.arrivals("bob", 1)

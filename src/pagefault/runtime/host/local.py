@@ -286,6 +286,15 @@ class Local(Memories):
         """The agent's context, page by page, with what each costs and why it is there."""
         return await self.host.inspect(AgentId(agent))
 
+    async def hibernate(self, agent: AgentId | str) -> bool:
+        """Have an agent leave its frame, if it is at rest; the next interrupt wakes it.
+
+        Returns whether it has no frame now; ``False`` means that it has something under way.
+        """
+        host, name = self.host, AgentId(agent)
+        await host.hibernate([name])
+        return name not in host.frames
+
     async def survey(self, prefix: str = "") -> list[AgentRow]:
         """Every agent, or those whose names begin with ``prefix``, in order of their names; nobody is woken."""
         stores = self._post().stores

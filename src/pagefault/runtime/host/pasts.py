@@ -8,12 +8,16 @@ from dataclasses import dataclass
 
 from pagefault.runtime.errors import UsageError
 from pagefault.runtime.host.history import Changes, fork, open_history
-from pagefault.runtime.host.records import Inspection
+from pagefault.runtime.host.records import Inspection, decode_event
 from pagefault.runtime.host.services import PastStores
 from pagefault.runtime.host.whole_run import RunReplay, replay_run
 from pagefault.runtime.host.workshop import Workshop
+from pagefault.runtime.kernel.events import InterruptArrived
 from pagefault.runtime.store.mail import LETTERS_MAX
-from pagefault.runtime.values import AgentId, DeadLetter, Message
+from pagefault.runtime.values import AgentId, DeadLetter, Interrupt, Message
+
+ARRIVAL_RECORDS = 3
+"""Records that are looked through for each interrupt: it is followed by a reply or two, and by results."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,17 @@ class Pasts(ABC):
             moment = await history.at_record(history.last_seq if record is None else record)
         shown = moment.inspection(workshop)
         return Recollection(moment.agent, moment.seq, moment.steps, moment.at_ms, shown, moment.messages)
+
+    async def arrivals(self, agent: AgentId | str, limit: int) -> list[Interrupt]:
+        """The newest interrupts that an agent accepted, oldest first: those among the last records of its journal, of
+        which ``ARRIVAL_RECORDS`` times ``limit`` are read.  Nothing is lived again for it."""
+        _, stores = self._archives()
+        name = AgentId(agent)
+        last_seq = (await stores.past(name)).last_seq
+        count = ARRIVAL_RECORDS * limit
+        records = await stores.some_records(name, max(0, last_seq - count), count)
+        events = (decode_event(name, data) for _, data in records)
+        return [event.interrupt for event in events if isinstance(event, InterruptArrived)][-limit:]
 
     async def verify(self, agent: AgentId | str) -> int:
         """Live an agent's whole past again, without a model, and compare with every snapshot that was kept.
