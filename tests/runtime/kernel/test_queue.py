@@ -64,6 +64,8 @@ def test_the_order_holds_whatever_comes_and_goes(actions: list[tuple[str, int]])
         messages, tokens = queue.assemble()
         check_chat(messages, tokens)
         assert (messages, tokens) == queue.assemble_anew()
+        assert sum(queue.costs().values()) == tokens
+        assert list(queue.costs()) == list(queue.entries)
         assert len(queue.entries) == len(set(queue.entries))
 
 

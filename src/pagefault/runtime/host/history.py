@@ -69,6 +69,11 @@ class History:
     def last_seq(self) -> int:
         return self._past.last_seq
 
+    @property
+    def checkpoints(self) -> tuple[int, ...]:
+        """After which records a snapshot was kept."""
+        return self._past.checkpoints
+
     async def at_step(self, step: int) -> Moment:
         """The agent when it had taken its ``step``-th step; 0 is before the first.
 
@@ -76,10 +81,10 @@ class History:
         """
         if step < 0:
             raise UsageError(f"step: found {step}, allowed: 0 or more")
-        seq, state = await self._before(step)
+        seq, state = await self.before(step)
         if step == 0:
             return Moment(self.agent, seq, 0, state.now_ms, state, state.context.assemble().messages)
-        async for number, event in self._events(seq):
+        async for number, event in self.events(seq):
             is_next = isinstance(event, ModelReplied) and state.statistics.steps == step - 1
             messages = state.context.assemble().messages if is_next else ()
             state.handle(event)
@@ -98,7 +103,7 @@ class History:
         begin = max((each for each in self._past.checkpoints if each <= seq), default=0)
         state = await self._state_at(begin)
         if begin < seq:
-            async for number, event in self._events(begin):
+            async for number, event in self.events(begin):
                 state.handle(event)
                 if number == seq:
                     break
@@ -113,7 +118,7 @@ class History:
         compared = 0
         left = [seq for seq in self._past.checkpoints if seq > 0]
         state = await self._state_at(0)
-        async for number, event in self._events(0):
+        async for number, event in self.events(0):
             try:
                 effects = state.handle(event)
             except InvalidTransition as error:
@@ -133,11 +138,11 @@ class History:
         The state is one object that goes on changing.
         """
         state = await self._state_at(0)
-        async for number, event in self._events(0):
+        async for number, event in self.events(0):
             yield number, event, state.handle(event), state
 
-    async def _before(self, step: int) -> tuple[int, AgentState]:
-        """The last kept snapshot before a step was taken, and its state."""
+    async def before(self, step: int) -> tuple[int, AgentState]:
+        """The record of the last kept snapshot before a step was taken, and the agent as it was then."""
         low, high = 0, len(self._past.checkpoints)
         while low < high:  # how many checkpoints are before it
             middle = (low + high) // 2
@@ -152,7 +157,8 @@ class History:
         snapshot = await self._stores.checkpoint(self.agent, seq) if is_kept else None
         return state_from(self._workshop, self.definition, snapshot)
 
-    async def _events(self, after_seq: int) -> AsyncIterator[tuple[int, Event]]:
+    async def events(self, after_seq: int) -> AsyncIterator[tuple[int, Event]]:
+        """What entered the agent after a record, with the number of each record."""
         while rows := await self._stores.some_records(self.agent, after_seq, RECORDS_A_READ):
             for seq, data in rows:
                 if seq > self.last_seq:

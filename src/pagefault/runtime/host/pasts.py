@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 from pagefault.runtime.errors import UsageError
 from pagefault.runtime.host.history import Changes, fork, open_history
 from pagefault.runtime.host.records import Inspection, decode_event
 from pagefault.runtime.host.services import PastStores
+from pagefault.runtime.host.timeline import Milestone, StepRow, milestones, timeline
 from pagefault.runtime.host.whole_run import RunReplay, replay_run
 from pagefault.runtime.host.workshop import Workshop
 from pagefault.runtime.kernel.events import InterruptArrived
@@ -78,6 +79,19 @@ class Pasts(ABC):
         records = await stores.some_records(name, max(0, last_seq - count), count)
         events = (decode_event(name, data) for _, data in records)
         return [event.interrupt for event in events if isinstance(event, InterruptArrived)][-limit:]
+
+    async def timeline(self, agent: AgentId | str, first: int = 1, last: int | None = None) -> AsyncIterator[StepRow]:
+        """What an agent did, step by step, in order, as it is found; see
+        :func:`~pagefault.runtime.host.timeline.timeline`."""
+        workshop, stores = self._archives()
+        history = await open_history(workshop, stores, AgentId(agent))
+        async for row in timeline(history, first, last):
+            yield row
+
+    async def milestones(self, agent: AgentId | str) -> list[Milestone]:
+        """An overview of a long life: the agent's counters at every snapshot that was kept, and now."""
+        workshop, stores = self._archives()
+        return await milestones(await open_history(workshop, stores, AgentId(agent)))
 
     async def verify(self, agent: AgentId | str) -> int:
         """Live an agent's whole past again, without a model, and compare with every snapshot that was kept.

@@ -19,12 +19,18 @@ from pagefault.runtime.kernel.settings import (
 )
 from pagefault.runtime.store.codec import TAGS, Codec
 from pagefault.runtime.store.protocols import Activation, Append, Past
-from pagefault.runtime.values import AgentId, Message, PageId
+from pagefault.runtime.values import AgentId, InterruptId, Message, PageId
 
 
 @dataclass(frozen=True, slots=True)
 class PageState:
-    """A page of the context, as :class:`Inspection` shows it."""
+    """A page of the context, as :class:`Inspection` shows it.
+
+    ``shown_tokens`` is what it adds to what is sent: now and then more than ``tokens``, as a result that has lost its
+    call is shown otherwise.  ``kept``: why no policy may choose it (``pinned``, ``newest``, ``in hand``, ``handle``),
+    or empty; then ``rank`` is its place among those that go next, from 1, ``goes`` whether a flush would take it now,
+    and ``leaves`` what it would leave behind.  See :mod:`pagefault.runtime.kernel.outlook`.
+    """
 
     id: PageId
     kind: str
@@ -36,6 +42,34 @@ class PageState:
     refs: tuple[PageId, ...]
     explanation: str
     text: str
+    ordinal: int
+    source: str
+    session: str
+    cause: InterruptId
+    importance: float | None
+    untrusted: bool
+    paged_in: bool
+    stored: bool
+    shown_tokens: int
+    kept: str
+    rank: int
+    goes: bool
+    leaves: str
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of the context that is no page, in the order in which they are sent.
+
+    ``kind``: ``schemas``, ``system``, ``block`` (``name`` is its label) or ``summary``, which stands for ``pages`` that
+    left.  ``tokens`` as counted.
+    """
+
+    kind: str
+    name: str
+    tokens: int
+    untrusted: bool = False
+    pages: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +78,8 @@ class Inspection:
 
     ``tokens`` is what would be sent now, of ``prompt_limit``; ``statistics`` are the kernel's counters by
     name; ``messages`` is the context exactly as a processor would get it; ``story`` the last transitions.
+    ``warn_tokens``, ``high_tokens`` and ``low_tokens`` are the marks of the pager, ``reply_tokens`` the room kept for
+    the reply.  Single tokens of ``parts`` and pages are as counted; ``correction_permille`` makes them the server's.
     """
 
     agent: AgentId
@@ -63,6 +99,17 @@ class Inspection:
     messages: tuple[Message, ...]
     digest: str
     story: str
+    at_ms: int
+    parts: tuple[Part, ...]
+    correction_permille: int
+    reply_tokens: int
+    warn_tokens: int
+    high_tokens: int
+    low_tokens: int
+    policy: str
+    write_back: str
+    model: str
+    problem: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +194,7 @@ CODEC = Codec(
         "chain_settings": ChainSettings,
         "page_state": PageState,
         "inspection": Inspection,
+        "context_part": Part,
         "agent_row": AgentRow,
         "step": Step,
         "receipt": Receipt,

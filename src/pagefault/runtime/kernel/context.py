@@ -101,6 +101,13 @@ class Context:
         room = self.room_tokens(pinned_tokens) * 2 // 3
         return max(PAGE_TOKENS_MIN, min(self._definition.context.results_tokens_max, room))
 
+    def costs(self) -> tuple[int, int, dict[str, int]]:
+        """What the function schemas cost, the system prompt without its blocks, and each block; together
+        :attr:`fixed_tokens`."""
+        blocks = {label: self._counter.count(_block_text(block)) for label, block in self.blocks.items()}
+        system = self._fixed_tokens - self._schema_tokens - sum(blocks.values())
+        return self._schema_tokens, system, blocks
+
     @property
     def fixed_tokens(self) -> int:
         """System prompt, blocks and function schemas."""
@@ -203,12 +210,15 @@ def _head(counter: TokenCounter, text: str) -> tuple[Message, int]:
 
 def _head_text(definition: AgentDefinition, blocks: dict[str, Block]) -> str:
     parts = [definition.system.strip(), NOTE if definition.tracks_trust else ""]
-    for block in blocks.values():
-        used = f"{len(block.text)}/{block.limit_chars} characters"
-        note = ", read-only" if block.read_only else ""
-        text = quoted(block.text) if block.untrusted else block.text
-        parts.append(f"<{block.label} ({used}{note})>\n{text}\n</{block.label}>")
+    parts += [_block_text(block) for block in blocks.values()]
     return "\n\n".join(part for part in parts if part)
+
+
+def _block_text(block: Block) -> str:
+    used = f"{len(block.text)}/{block.limit_chars} characters"
+    note = ", read-only" if block.read_only else ""
+    text = quoted(block.text) if block.untrusted else block.text
+    return f"<{block.label} ({used}{note})>\n{text}\n</{block.label}>"
 
 
 def _budget_needed(definition: AgentDefinition, fixed_tokens: int) -> int:

@@ -77,8 +77,8 @@ def _warn(data: AgentData, used: int) -> None:
 
 def _flush(data: AgentData, used: int) -> tuple[Room, Assembled]:
     settings = data.definition.context
-    needed = -(-(used - settings.low_tokens) * 1000 // data.context.correction_permille)
-    victims = {page_id: _leave(data, page_id) for page_id in _choose(data, needed, settings.keep_last_pages)}
+    chosen = _choose(data, tokens_to_free(data, used), settings.keep_last_pages)
+    victims = {page_id: _leave(data, page_id) for page_id in chosen}
     summarised = [page_id for page_id, leave in victims.items() if leave is Leave.SUMMARY]
     data.statistics.flushes += 1
     if summarised:
@@ -90,18 +90,23 @@ def _flush(data: AgentData, used: int) -> tuple[Room, Assembled]:
     return _finish(data, victims)
 
 
-def _protected(data: AgentData, keep_last: int) -> Collection[PageId]:
+def protected(data: AgentData, keep_last: int) -> Collection[PageId]:
     """Pages that stay; in an order that is the same in every process, should a policy iterate over them."""
     newest = [shown.page.id for shown in data.context.pages()][-keep_last:]
-    protected = dict.fromkeys([*sorted(data.pinned), *newest])
+    staying = dict.fromkeys([*sorted(data.pinned), *newest])
     if keep_last > 1 and data.chain is not None:
-        protected[data.chain.page_id] = None
-    return protected.keys()
+        staying[data.chain.page_id] = None
+    return staying.keys()
+
+
+def tokens_to_free(data: AgentData, used: int) -> int:
+    """What a flush has to free by our own count when ``used`` tokens, as corrected, are in the context."""
+    return -(-(used - data.definition.context.low_tokens) * 1000 // data.context.correction_permille)
 
 
 def _choose(data: AgentData, needed: int, keep_last: int) -> list[PageId]:
     before = data.eviction.problem
-    victims = data.eviction.victims(needed, _protected(data, keep_last), data.turn)
+    victims = data.eviction.victims(needed, protected(data, keep_last), data.turn)
     if data.eviction.problem and not before:
         data.statistics.policy_failures += 1
         data.notice("policy_failed", text=data.eviction.problem)

@@ -124,6 +124,22 @@ class Queue:
         placeholders, tokens = self._assembly.missing()
         return self._assembly.messages + placeholders, self._assembly.tokens + tokens
 
+    def costs(self) -> dict[PageId, int]:
+        """What each entry adds to what is sent; together that is the cost that :meth:`assemble` gives.
+
+        A placeholder for a result that is not there goes on the account of the entry that comes next, or of the last.
+        """
+        assembly = _Assembly(self._counter)
+        costs: dict[PageId, int] = {}
+        before = 0
+        for page_id, entry in self._entries.items():
+            assembly.add(entry)
+            costs[page_id] = assembly.tokens - before
+            before = assembly.tokens
+        if costs:
+            costs[page_id] += assembly.missing()[1]
+        return costs
+
     def assemble_anew(self) -> tuple[list[Message], int]:
         """The same, from nothing."""
         assembly = _Assembly(self._counter)
