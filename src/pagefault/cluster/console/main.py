@@ -24,6 +24,7 @@ from pagefault.cluster.console.chat import chat_with
 from pagefault.cluster.console.check import chosen_model
 from pagefault.cluster.console.evaluate import evaluate
 from pagefault.cluster.console.ingest import ingest
+from pagefault.cluster.console.inspect import inspect
 from pagefault.cluster.console.lab import lab
 from pagefault.cluster.console.lab_worlds import worlds
 from pagefault.cluster.console.mail import dead, topics
@@ -70,6 +71,7 @@ app.command()(ingest)
 app.command()(send)
 app.command()(drain)
 app.command()(stop)
+app.command()(inspect)
 app.command()(replay)
 app.command()(fork)
 app.command()(topics)

@@ -8,7 +8,7 @@ from pagefault.runtime.host.frame import Frame
 from pagefault.runtime.host.records import Inspection, PageState, Part
 from pagefault.runtime.kernel.agent import AgentState
 from pagefault.runtime.kernel.outlook import Outlook, outlook
-from pagefault.runtime.kernel.pages import Entry
+from pagefault.runtime.kernel.pages import Entry, said
 
 
 def inspect(frame: Frame) -> Inspection:
@@ -82,6 +82,7 @@ def _page(state: AgentState, shown: Entry, shown_tokens: int, rank: int, seen: O
         rank=rank,
         goes=0 < rank <= seen.flushed,
         leaves=seen.leaves.get(page.id, ""),
+        calls=tuple(said(call) for call in page.calls),
     )
 
 

@@ -29,7 +29,8 @@ class PageState:
     ``shown_tokens`` is what it adds to what is sent: now and then more than ``tokens``, as a result that has lost its
     call is shown otherwise.  ``kept``: why no policy may choose it (``pinned``, ``newest``, ``in hand``, ``handle``),
     or empty; then ``rank`` is its place among those that go next, from 1, ``goes`` whether a flush would take it now,
-    and ``leaves`` what it would leave behind.  See :mod:`pagefault.runtime.kernel.outlook`.
+    and ``leaves`` what it would leave behind.  ``calls`` are those of a reply, as
+    ``name(arguments)``.  See :mod:`pagefault.runtime.kernel.outlook`.
     """
 
     id: PageId
@@ -55,6 +56,7 @@ class PageState:
     rank: int
     goes: bool
     leaves: str
+    calls: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,7 +123,7 @@ def _page_change(change: str, was: PageState | None, now: PageState | None) -> P
         before="" if was is None else was.fidelity,
         after="" if now is None else now.fidelity,
         tokens=(0 if now is None else now.tokens) - (0 if was is None else was.tokens),
-        text=page.text,
+        text=" ".join([page.text, *page.calls]).lstrip(),
     )
 
 

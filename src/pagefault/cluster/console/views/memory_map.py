@@ -31,7 +31,7 @@ class PageView:
     ``age_ms``: since it was made; ``age_pages``: how many pages were made since.  ``why`` is one line: why it is here.
     ``rank`` is its place among those that leave next, from 1; 0 for those that no flush takes.  ``goes``: a flush
     would take it, now or when the context is full; ``leaves`` is what it would leave behind (``nothing``, ``summary``,
-    ``handle``, ``forgotten``).
+    ``handle``, ``forgotten``).  ``calls`` are those of a reply, as ``name(arguments)``.
     """
 
     id: str
@@ -57,6 +57,7 @@ class PageView:
     goes: bool
     leaves: str
     text: str
+    calls: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +227,7 @@ def _page(page: PageState, cursor: _Cursor, now_ms: int, newest: int) -> PageVie
         goes=page.goes,
         leaves=page.leaves,
         text=page.text,
+        calls=tuple(page.calls),
     )
 
 
