@@ -100,7 +100,7 @@ lock:
 	@.venv-lock/bin/python -m pip --disable-pip-version-check --quiet install --upgrade pip-tools
 	CUSTOM_COMPILE_COMMAND="make lock" .venv-lock/bin/pip-compile $(LOCK_FLAGS) --extra analysis --extra dev \
 	  --output-file requirements-dev.lock pyproject.toml
-	CUSTOM_COMPILE_COMMAND="make lock" .venv-lock/bin/pip-compile $(LOCK_FLAGS) --extra build \
+	CUSTOM_COMPILE_COMMAND="make lock" .venv-lock/bin/pip-compile $(LOCK_FLAGS) --extra build --extra ui \
 	  --constraint requirements-dev.lock --output-file requirements.lock pyproject.toml
 	CUSTOM_COMPILE_COMMAND="make lock" .venv-lock/bin/pip-compile $(LOCK_FLAGS) --extra bench \
 	  --constraint requirements-dev.lock --output-file requirements-bench.lock pyproject.toml

@@ -38,6 +38,7 @@ from pagefault.cluster.console.run import Options, Stopped, run_world
 from pagefault.cluster.console.send import drain, send, stop
 from pagefault.cluster.console.show import say, show_report
 from pagefault.cluster.console.store import store
+from pagefault.cluster.console.ui import ui
 from pagefault.cluster.worlds.contract import Report
 from pagefault.policies.contract import PolicyError
 from pagefault.policies.lab.extras import MissingExtra
@@ -67,6 +68,7 @@ lab.command()(worlds)
 app.add_typer(lab, name="lab")
 app.add_typer(evaluate, name="eval")
 app.command()(ps)
+app.command()(ui)
 app.command()(ingest)
 app.command()(send)
 app.command()(drain)

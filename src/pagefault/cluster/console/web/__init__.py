@@ -1,0 +1,1 @@
+"""The web page of a fleet, ``pagefault ui``: a small server, and the page that it serves."""
