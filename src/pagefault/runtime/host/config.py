@@ -41,7 +41,7 @@ class _Strict(BaseModel):
 class Agent(_Strict):
     """What an agent is.  Only ``name`` is needed.
 
-    ``model``: ``scripted:NAME``, ``scripted:module:function``, ``openai:MODEL``…; ``model_options`` go to
+    ``model``: ``scripted:NAME``, ``scripted:module:function``, ``openai:MODEL``, ``local``…; ``model_options`` go to
     the processor (``base_url``, ``api_key_env``, ``timeout_s``…).  ``functions`` are names, or the sets ``memgpt`` and
     ``all``; ``exports`` are those of them, by name, that other agents may call directly.  ``policy``, ``write_back``
     and ``fetch`` name paging policies, ``scorer`` what says how important a page is where its sender does not.

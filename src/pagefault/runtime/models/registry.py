@@ -1,4 +1,4 @@
-"""Processors by name: ``openai:MODEL``, ``scripted:MIND``, ``replay:NAME``."""
+"""Processors by name: ``openai:MODEL``, ``local``, ``scripted:MIND``, ``replay:NAME``."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 from pagefault.runtime.errors import ConfigError, UnknownName
 from pagefault.runtime.kernel.settings import ModelSettings
+from pagefault.runtime.models.local import LocalProcessor
 from pagefault.runtime.models.protocols import Processor
 from pagefault.runtime.models.replay import ReplayProcessor
 from pagefault.runtime.models.retry import RetryPolicy, Timing
@@ -18,6 +19,8 @@ from pagefault.runtime.models.scripted import ScriptedProcessor
 from pagefault.runtime.values import ModelReply
 
 _Read = Callable[[str, str], Any]
+LOCAL = "local:needle"
+"""What ``local`` alone means."""
 
 
 def make_processor(
@@ -33,7 +36,8 @@ def make_processor(
             :class:`~pagefault.runtime.models.openai.OpenAIProcessor` and of
             :class:`~pagefault.runtime.models.retry.RetryPolicy`, but ``api_key_env`` (the name of a variable)
             for the key, because definitions are stored; ``scripted:NAME`` (or
-            ``scripted:module:function``) takes ``latency_ms`` and ``window_tokens``.
+            ``scripted:module:function``) takes ``latency_ms`` and ``window_tokens``; ``local`` takes
+            ``variant``.
         timing: clock, sleep and chance for all of them.
         recordings: what ``replay:NAME`` may name.
 
@@ -42,11 +46,11 @@ def make_processor(
         ConfigError: an option is wrong; the text names it, what was found, and what is allowed.
     """
     settings = ModelSettings(spec) if isinstance(spec, str) else spec
-    kind, colon, name = settings.name.partition(":")
+    kind, colon, name = (LOCAL if settings.name == "local" else settings.name).partition(":")
     if not colon or kind not in (*_MAKERS, "replay"):
         raise UnknownName(
             f"model {settings.name!r} is not known; write 'openai:MODEL' (any compatible server with base_url), "
-            "'scripted:MIND', 'scripted:module:function' or 'replay:NAME'"
+            "'local', 'scripted:MIND', 'scripted:module:function' or 'replay:NAME'"
         )
     if not name:
         raise ConfigError("model.name", settings.name, f"a name after the colon, as in {kind}:NAME")
@@ -73,6 +77,10 @@ def _make_openai(name: str, options: Mapping[str, str], timing: Timing) -> Proce
     module = importlib.import_module("pagefault.runtime.models.openai")  # half a second: only for those who need it
     processor: Processor = module.OpenAIProcessor(name, retry=RetryPolicy(**retry), timing=timing, **read)
     return processor
+
+
+def _make_local(name: str, options: Mapping[str, str], _: Timing) -> Processor:
+    return LocalProcessor(name, **_read_options(options, _LOCAL_OPTIONS))
 
 
 def _make_scripted(name: str, options: Mapping[str, str], timing: Timing) -> Processor:
@@ -137,7 +145,9 @@ _OPENAI_OPTIONS: Mapping[str, _Read] = {
     **{each.name: _integer for each in fields(RetryPolicy)},
 }
 _SCRIPTED_OPTIONS: Mapping[str, _Read] = {"latency_ms": _number, "window_tokens": _integer}
+_LOCAL_OPTIONS: Mapping[str, _Read] = {"variant": _text}
 _MAKERS: Mapping[str, Callable[[str, Mapping[str, str], Timing], Processor]] = {
+    "local": _make_local,
     "openai": _make_openai,
     "scripted": _make_scripted,
 }

@@ -158,14 +158,14 @@ def _is_closed(error: ModelError) -> bool:
 def budgeted(plan: Plan, gate: Gate, make: MakeProcessor) -> MakeProcessor:
     """A maker of processors that go through the gate; ``make`` makes those of single endpoints.
 
-    Scripted minds and recordings that no endpoint names are left alone: they cost nothing.  The maker raises
-    :class:`~pagefault.runtime.errors.ConfigError` for a model of a server that no endpoint serves.
+    The local model, scripted minds and recordings that no endpoint names are left alone: they cost nothing.  The
+    maker raises :class:`~pagefault.runtime.errors.ConfigError` for a model of a server that no endpoint serves.
     """
 
     def maker(settings: ModelSettings) -> Processor:
         serving = plan.serving(settings.name)
         if not serving:
-            if settings.name.startswith(("scripted:", "replay:")):
+            if settings.name == "local" or settings.name.startswith(("local:", "scripted:", "replay:")):
                 return make(settings)
             served = ", ".join(pattern for endpoint in plan.endpoints for pattern in endpoint.models)
             raise ConfigError("model.name", settings.name, f"a model that an endpoint serves: {served}")
