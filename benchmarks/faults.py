@@ -41,6 +41,7 @@ KINDS = ("HostActor", "HostActor", "StoreActor", "SchedulerActor")
 RETRY_S = 0.05
 RECOVERY_LIMIT_S = 180.0
 AIM_S = 10.0
+LINE_EVERY = 10
 
 
 def message(key: str, priority: Priority = Priority.AGENT) -> Interrupt:
@@ -109,7 +110,16 @@ class Storm:
             if kinds:
                 await self._watch("+".join(sorted(set(kinds))), began)
             progress.advance(task, len(kinds))
+            self._say(began, count)
         is_over.set()
+
+    def _say(self, began: float, count: int) -> None:
+        """A plain line where no bar is to be seen, so that a run of an hour does not look like one that hangs."""
+        rounds = len(self.recoveries_s)
+        if not sys.stderr.isatty() and rounds % LINE_EVERY == 0:
+            took_s, killed = time.perf_counter() - began, sum(self.kills.values())
+            line = f"{killed:,} of {count:,} killed, {len(self.acked):,} acknowledged, the last recovery {took_s:.1f} s"
+            print(line, file=sys.stderr, flush=True)
 
     def _kill_one(self) -> str:
         """Kill a process; its kind, or nothing if there is none of the kind that was drawn: it is coming back."""
