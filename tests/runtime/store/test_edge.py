@@ -185,3 +185,31 @@ def test_a_full_disk_is_reported_and_writing_goes_on_when_there_is_room(folder: 
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["refused", "refused", "recovered"]
+
+
+DYING = """
+import os, signal, sys
+from pathlib import Path
+from pagefault.runtime.store.edge import EdgeArchive
+from pagefault.runtime.store.embed import HashEmbedder
+from tests.runtime.store.helpers import stored
+archive = EdgeArchive(Path(sys.argv[1]), HashEmbedder())
+first, count = int(sys.argv[2]), int(sys.argv[3])
+numbers = range(first, first + count)
+archive.upsert([stored(number, f"number {number} " + "and much else " * 150) for number in numbers])
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_an_archive_does_not_grow_by_the_deaths_of_its_processes(folder: Path) -> None:
+    def die(first: int, count: int) -> int:
+        command = [sys.executable, "-c", DYING, str(folder), str(first), str(count)]
+        assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+        return sum(file.stat().st_blocks * 512 for file in (folder / "shard" / "segments").rglob("*"))
+
+    die(1, 3_000)  # 6 MB of text
+    sizes = [die(3_001 + death, 1) for death in range(3)]
+    assert sizes[-1] - sizes[0] < 1_000_000, sizes  # each death wrote all of it again
+    archive = EdgeArchive(folder, HashEmbedder())
+    assert archive.count(TENANT, ANN) == 3_003
+    archive.close()

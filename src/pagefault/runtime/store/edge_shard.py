@@ -25,6 +25,10 @@ SCORE_DIGITS: Final = 5
 """The engine adds up in no fixed order: further digits vary, and with them the order of equals."""
 SCAN: Final = 1_000
 """Pages taken at a time when all of a scope are read."""
+FLUSH_POINTS: Final = 4_000
+"""Points written or taken out between two flushes.  What was logged since the last one is done again by whoever opens
+a shard that was not closed, and its payloads are written a second time: without a bound, every death of a process makes
+opening slower and the files larger."""
 
 
 class EdgeShard:
@@ -38,6 +42,7 @@ class EdgeShard:
         self._path = path
         self._is_closed = False
         self._is_broken = False
+        self._unflushed = FLUSH_POINTS  # nobody knows what the last process left in the log
         self._shard: qdrant.EdgeShard | None = _load(path)
 
     @staticmethod
@@ -56,13 +61,13 @@ class EdgeShard:
             qdrant.Point(UUID(int=point), {DENSE: vector, WORDS: _bm25(terms)}, payload_of(stored))
             for point, stored, vector, terms in pages
         ]
-        self._update(qdrant.UpdateOperation.upsert_points(points))
+        self._update(qdrant.UpdateOperation.upsert_points(points), len(points))
 
     def delete(self, point_ids: Sequence[int]) -> None:
         """Take points out; ids that are not there are passed over."""
-        self._update(qdrant.UpdateOperation.delete_points([UUID(int=point) for point in point_ids]))
+        self._update(qdrant.UpdateOperation.delete_points([UUID(int=point) for point in point_ids]), len(point_ids))
 
-    def _update(self, operation: qdrant.UpdateOperation) -> None:
+    def _update(self, operation: qdrant.UpdateOperation, points: int) -> None:
         if self._is_broken and self._shard is not None:
             # After a write that failed (a full disk) the engine refuses all others until it is opened anew.
             shard, self._shard = self._shard, None
@@ -71,6 +76,10 @@ class EdgeShard:
         with self._engine() as shard:
             self._is_broken = True
             shard.update(operation)
+            self._unflushed += points
+            if self._unflushed >= FLUSH_POINTS:
+                shard.flush()
+                self._unflushed = 0
             self._is_broken = False
 
     # --- finding -------------------------------------------------------------------------------------
@@ -172,6 +181,7 @@ class EdgeShard:
         """Write what is in memory to the files; slow, and not needed to survive the death of the process."""
         with self._engine() as shard:
             shard.flush()
+            self._unflushed = 0
 
     def optimize(self) -> None:
         """Build search indexes and drop deleted points; blocks."""
