@@ -188,7 +188,7 @@ def test_a_full_disk_is_reported_and_writing_goes_on_when_there_is_room(folder: 
 
 
 DYING = """
-import os, signal, sys
+import os, random, signal, sys
 from pathlib import Path
 from pagefault.runtime.store.edge import EdgeArchive
 from pagefault.runtime.store.embed import HashEmbedder
@@ -196,7 +196,7 @@ from tests.runtime.store.helpers import stored
 archive = EdgeArchive(Path(sys.argv[1]), HashEmbedder())
 first, count = int(sys.argv[2]), int(sys.argv[3])
 numbers = range(first, first + count)
-archive.upsert([stored(number, f"number {number} " + "and much else " * 150) for number in numbers])
+archive.upsert([stored(number, random.Random(number).randbytes(900).hex()) for number in numbers])
 os.kill(os.getpid(), signal.SIGKILL)
 """
 

@@ -42,8 +42,11 @@ class EdgeShard:
         self._path = path
         self._is_closed = False
         self._is_broken = False
-        self._unflushed = FLUSH_POINTS  # nobody knows what the last process left in the log
+        self._closed = path.with_name(f"{path.name}.closed")
+        was_closed = self._closed.exists()
         self._shard: qdrant.EdgeShard | None = _load(path)
+        self._closed.unlink(missing_ok=True)
+        self._unflushed = 0 if was_closed else FLUSH_POINTS  # nobody knows what a process that died left in the log
 
     @staticmethod
     def make(path: Path, dimension: int) -> None:
@@ -54,6 +57,7 @@ class EdgeShard:
                 shard.update(qdrant.UpdateOperation.create_field_index(field, parameters))
             shard.flush()
             shard.close()
+        path.with_name(f"{path.name}.closed").touch()
 
     def upsert(self, pages: Sequence[tuple[int, StoredPage, list[float], list[int]]]) -> None:
         """Write points: id, page, dense vector, stems of its words."""
@@ -196,6 +200,7 @@ class EdgeShard:
             with _errors(self._path):
                 try:
                     shard.flush()
+                    self._closed.touch()
                 finally:
                     shard.close()
 
