@@ -57,6 +57,13 @@ CALLS = st.one_of(
     st.builds(lambda beat: call("publish", beat, topic="news", message="hm"), st.booleans()),
     st.builds(lambda beat: call("call_agent", beat, agent="b", function="weigh"), st.booleans()),
     st.builds(lambda: call("pause_heartbeats", minutes=3)),
+    st.builds(lambda text, beat: call("archival_memory_insert", beat, content=text or "."), TEXTS, st.booleans()),
+    st.builds(lambda beat: call("archival_memory_review", beat), st.booleans()),
+    st.builds(
+        lambda pages, beat: call("archival_memory_merge", beat, passages=pages, content="one"),
+        st.lists(PAGE_IDS, min_size=1, max_size=3),
+        st.booleans(),
+    ),
     st.builds(
         FunctionCall, st.just("x"), st.sampled_from(["nonsense", "launch", "send_message"]), st.text(max_size=20)
     ),
@@ -120,7 +127,7 @@ class KernelMachine(RuleBasedStateMachine):
     @initialize(
         eviction=st.sampled_from(["fifo", "lru", "importance"]),
         write_back=st.sampled_from(["handle", "summarize", "archive", "drop"]),
-        budget_tokens=st.integers(3400, 6400),
+        budget_tokens=st.integers(4000, 7000),
         chaining=st.sampled_from(["heartbeat", "calls"]),
         breach=st.sampled_from(["", "", "", "insert", "hit", "protected", "few", "twice", "foreign"]),
     )
@@ -133,8 +140,16 @@ class KernelMachine(RuleBasedStateMachine):
             chain=ChainSettings(steps_max=6, depth_max=2, parked_max=2, calls_max=4, snapshot_steps=3, timers_max=2),
             mailbox=MailboxSettings(interrupts_max=4, bytes_max=30_000, interrupt_bytes_max=12_000, remembered_ids=16),
         )
-        functions = (*made.functions, "subscribe", "publish")
-        self.definition = replace(made, chaining=chaining, functions=functions, exports=EXPORTS)
+        functions = (*made.functions, "subscribe", "publish", "archival_memory_insert", "consolidation")
+        review = (("pages", 2), ("idle_s", 30))
+        policies = replace(made.policies, consolidation="review", consolidation_parameters=review)
+        self.definition = replace(
+            made,
+            chaining=chaining,
+            functions=functions,
+            exports=EXPORTS,
+            policies=policies,
+        )
         self.desk = Desk(self.definition, make(self.definition, breach))
         self.twin = make(self.definition, breach)
         self.sent = 0

@@ -131,6 +131,32 @@ class SearchingFetch(FetchPolicy, Protocol):
         """What to search for, empty for nothing; ``recent`` are the newest pages shown, newest last."""
 
 
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """An agent at rest: what it has filed in its archival memory since it last looked that over, ``last_ms`` ago.
+
+    ``importance`` is the sum over the pages that have one, ``unrated`` how many have none.
+    """
+
+    pages: int
+    importance: float
+    unrated: int
+    last_ms: int
+
+
+@runtime_checkable
+class Consolidation(Protocol):
+    """Chooses when an agent at rest looks over its archival memory, and what it is told to do then."""
+
+    name: str
+    capabilities: frozenset[Capability]
+
+    def wait_ms(self, rest: Rest) -> int | None:
+        """How long it must have been at rest, from now on; ``None`` to leave it in peace."""
+
+    def instructions(self, rest: Rest) -> str: ...  # what the model is told; it has review, search, merge and insert
+
+
 @runtime_checkable
 class RatedEviction(EvictionPolicy, Protocol):
     """An eviction policy that goes by importance, which may become known after the page came in."""

@@ -8,6 +8,7 @@ point in the group ``pagefault.policies``, whose name says the kind and the poli
     "write_back.mine" = "my_package.policies:MineToo"
     "fetch.mine" = "my_package.policies:MineAsWell"
     "scorer.mine" = "my_package.policies:MyScorer"
+    "consolidation.mine" = "my_package.policies:MyReview"
 
 What ships always wins: installing a package cannot change what ``lru`` means.
 """
@@ -20,7 +21,17 @@ from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar
 
-from pagefault.policies.contract import EvictionPolicy, FetchPolicy, ImportanceScorer, PolicyError, WriteBack
+from pagefault.policies.consolidation.off import Off
+from pagefault.policies.consolidation.reflect import Reflect
+from pagefault.policies.consolidation.review import Review
+from pagefault.policies.contract import (
+    Consolidation,
+    EvictionPolicy,
+    FetchPolicy,
+    ImportanceScorer,
+    PolicyError,
+    WriteBack,
+)
 from pagefault.policies.eviction.arc import Arc
 from pagefault.policies.eviction.clock import Clock
 from pagefault.policies.eviction.fifo import Fifo
@@ -106,7 +117,13 @@ SCORERS: Mapping[str, Callable[..., ImportanceScorer]] = {
     "model_rated": ModelRated,
 }
 
-_T = TypeVar("_T", EvictionPolicy, WriteBack, FetchPolicy, ImportanceScorer)
+CONSOLIDATION: Mapping[str, Callable[..., Consolidation]] = {
+    "off": Off,
+    "reflect": Reflect,
+    "review": Review,
+}
+
+_T = TypeVar("_T", EvictionPolicy, WriteBack, FetchPolicy, ImportanceScorer, Consolidation)
 
 
 class UnknownPolicy(PolicyError):
@@ -133,6 +150,11 @@ def scorer_names() -> tuple[str, ...]:
     return _names("scorer", SCORERS)
 
 
+def consolidation_names() -> tuple[str, ...]:
+    """Names that :func:`make_consolidation` takes, in alphabetical order."""
+    return _names("consolidation", CONSOLIDATION)
+
+
 def make_policy(name: str, **parameters: Any) -> EvictionPolicy:
     """A new eviction policy.  Raises :class:`UnknownPolicy`, and ``PolicyError`` for a wrong parameter."""
     return _make("eviction", EVICTION, EvictionPolicy, name, parameters)  # type: ignore[type-abstract]  # a Protocol, used for isinstance
@@ -151,6 +173,11 @@ def make_fetch(name: str, **parameters: Any) -> FetchPolicy:
 def make_scorer(name: str, **parameters: Any) -> ImportanceScorer:
     """A new scorer of importance.  Raises :class:`UnknownPolicy`, and ``PolicyError`` for a wrong parameter."""
     return _make("scorer", SCORERS, ImportanceScorer, name, parameters)  # type: ignore[type-abstract]  # see make_policy
+
+
+def make_consolidation(name: str, **parameters: Any) -> Consolidation:
+    """A new consolidation.  Raises :class:`UnknownPolicy`, and ``PolicyError`` for a wrong parameter."""
+    return _make("consolidation", CONSOLIDATION, Consolidation, name, parameters)  # type: ignore[type-abstract]  # see make_policy
 
 
 def _installed(kind: str) -> list[tuple[str, EntryPoint]]:

@@ -54,6 +54,7 @@ class InterruptKind(StrEnum):
     MASK = "mask"
     APPROVAL = "approval"
     MEMORY = "memory"
+    REVIEW = "review"
 
 
 class PageKind(StrEnum):

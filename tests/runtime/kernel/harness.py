@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from pagefault.policies.registry import make_fetch, make_policy, make_scorer, make_write_back
+from pagefault.policies.registry import make_consolidation, make_fetch, make_policy, make_scorer, make_write_back
 from pagefault.runtime.functions.decorator import function
 from pagefault.runtime.functions.definition import SystemSettings
 from pagefault.runtime.functions.registry import Registry
@@ -128,6 +128,7 @@ def new_agent(made: AgentDefinition) -> AgentState:
         write_back=make_write_back(made.policies.write_back),
         fetch=make_fetch(made.policies.fetch),
         scorer=make_scorer(made.policies.scorer),
+        consolidation=make_consolidation(made.policies.consolidation, **dict(made.policies.consolidation_parameters)),
     )
 
 
@@ -218,7 +219,9 @@ class Desk:
         if kind == "search":
             assert outstanding.query is not None
             needle = outstanding.query.text.casefold()
-            found = [page for page in self.archive.values() if needle in page.text.casefold()]
+            spaces, since_ms = outstanding.query.spaces, outstanding.query.after_ms or 0
+            there = [page for page in self.archive.values() if page.space in spaces and page.created_ms >= since_ms]
+            found = [page for page in there if needle in page.text.casefold()]
             shown = found[outstanding.query.offset :][: outstanding.query.limit]
             hits = tuple(Hit(page, 1.0) for page in shown)
             result = SearchResult(hits, len(found), outstanding.query.offset, outstanding.query.limit)

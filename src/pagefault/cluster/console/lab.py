@@ -28,7 +28,9 @@ from pagefault.policies.lab.sweep import Row, SweepFolder, run_cell, run_cell_js
 from pagefault.policies.lab.tiers import replay_tiers
 from pagefault.policies.lab.trace import Budget, Source, Trace
 from pagefault.policies.registry import (
+    consolidation_names,
     fetch_names,
+    make_consolidation,
     make_fetch,
     make_policy,
     make_scorer,
@@ -72,6 +74,7 @@ _KINDS: tuple[tuple[str, Callable[[], tuple[str, ...]], Callable[[str], Any]], .
     ("write-back", write_back_names, make_write_back),
     ("fetch", fetch_names, make_fetch),
     ("scorer", scorer_names, make_scorer),
+    ("consolidation", consolidation_names, make_consolidation),
 )
 
 

@@ -32,6 +32,7 @@ SYSTEM = (
     "a heartbeat."
 )
 Parameter = str | float | int | bool
+OFF, GRANT = "off", "consolidation"
 
 
 class _Strict(BaseModel):
@@ -45,6 +46,7 @@ class Agent(_Strict):
     the processor (``base_url``, ``api_key_env``, ``timeout_s``…).  ``functions`` are names, or the sets ``memgpt`` and
     ``all``; ``exports`` are those of them, by name, that other agents may call directly.  ``policy``, ``write_back``
     and ``fetch`` name paging policies, ``scorer`` what says how important a page is where its sender does not.
+    ``consolidation`` says when an agent at rest looks over its archival memory; it has the functions for that, then.
     ``rule_of_two`` asks an operator before anything is sent out once private data and text that somebody else wrote
     have come together; ``approval_s`` is how long calls wait for one.
     ``tracks_trust``: what others wrote (agents, worlds, documents, functions that see such) is shown to the model
@@ -74,6 +76,8 @@ class Agent(_Strict):
     fetch_options: Mapping[str, Parameter] = Field(default_factory=dict)
     scorer: str = "claimed"
     scorer_options: Mapping[str, Parameter] = Field(default_factory=dict)
+    consolidation: str = OFF
+    consolidation_options: Mapping[str, Parameter] = Field(default_factory=dict)
     context_tokens: int = 8192
     reply_tokens: int = 1024
     warn_share: float = 0.70
@@ -110,7 +114,7 @@ class Agent(_Strict):
             id=AgentId(self.name),
             system=redacted(self.system.replace("{name}", self.name)),
             blocks=tuple(Block(label, redacted(text), self.block_chars) for label, text in blocks.items()),
-            functions=self.functions,
+            functions=self.functions if self.consolidation == OFF else (*self.functions, GRANT),
             exports=self.exports,
             tenant=self.tenant,
             spaces=self.spaces,
@@ -127,6 +131,8 @@ class Agent(_Strict):
                 fetch_parameters=tuple(self.fetch_options.items()),
                 scorer=self.scorer,
                 scorer_parameters=tuple(self.scorer_options.items()),
+                consolidation=self.consolidation,
+                consolidation_parameters=tuple(self.consolidation_options.items()),
             ),
             context=ContextSettings(
                 budget_tokens=self.context_tokens,

@@ -10,7 +10,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pagefault.policies.contract import EvictionPolicy, PolicyError
-from pagefault.policies.registry import UnknownPolicy, make_fetch, make_policy, make_scorer, make_write_back
+from pagefault.policies.registry import (
+    UnknownPolicy,
+    make_consolidation,
+    make_fetch,
+    make_policy,
+    make_scorer,
+    make_write_back,
+)
 from pagefault.runtime.errors import ConfigError, UnknownName
 from pagefault.runtime.functions.registry import AgentFunctions, Registry
 from pagefault.runtime.host.records import UNSENT, decode_definition, decode_event
@@ -101,6 +108,7 @@ class Workshop:
             write_back = make_write_back(policies.write_back, **dict(policies.write_back_parameters))
             fetch = make_fetch(policies.fetch, **dict(policies.fetch_parameters))
             scorer = make_scorer(policies.scorer, **dict(policies.scorer_parameters))
+            consolidation = make_consolidation(policies.consolidation, **dict(policies.consolidation_parameters))
         except UnknownPolicy as error:
             raise UnknownName(str(error)) from error
         except PolicyError as error:
@@ -109,7 +117,14 @@ class Workshop:
             eviction = wrap(eviction)
         table = functions or self.functions(definition)
         return AgentState(
-            definition, self.counter, table, eviction=eviction, write_back=write_back, fetch=fetch, scorer=scorer
+            definition,
+            self.counter,
+            table,
+            eviction=eviction,
+            write_back=write_back,
+            fetch=fetch,
+            scorer=scorer,
+            consolidation=consolidation,
         )
 
     def try_out(self, definition: AgentDefinition) -> None:

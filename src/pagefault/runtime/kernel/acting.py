@@ -21,6 +21,7 @@ from pagefault.runtime.kernel.approval import (
     take_approval,
     wants_approval,
 )
+from pagefault.runtime.kernel.consolidation import merge_effect
 from pagefault.runtime.kernel.effects import Deliver, RunFunction, SearchArchive, Send, SetTimer
 from pagefault.runtime.kernel.fetching import load_effect, with_room
 from pagefault.runtime.kernel.functions import (
@@ -30,6 +31,8 @@ from pagefault.runtime.kernel.functions import (
     FetchPages,
     FunctionSpec,
     Insert,
+    MergePassages,
+    Outcome,
     PageOut,
     PauseHeartbeats,
     Pin,
@@ -118,25 +121,33 @@ def _run(data: AgentData, chain: Chain, call: FunctionCall) -> bool:
         take_result(data, call, True, text, stored=False)
         chain.yielding = chain.yielding or outcome.yields
         chain.malformed = 0
-    elif isinstance(outcome, Search):
+    else:
+        waiting = _begin(data, chain, call, outcome)
+    chain.proceed = chain.proceed or wants_step
+    return waiting
+
+
+def _begin(data: AgentData, chain: Chain, call: FunctionCall, outcome: Outcome) -> bool:
+    """Ask for what the result of a system call needs; ``False`` if that is there already."""
+    if isinstance(outcome, FetchPages):
+        return _fetch(data, chain, call, outcome.page_ids)
+    if isinstance(outcome, Search):
         outstanding = _wait(data, "search", call, page=outcome.page)
         own = tuple(shown.page.id for shown in data.context.entries.values() if shown.page.cause == chain.cause)
         outstanding.query = replace(outcome.query, exclude=own)  # or a question would find itself first
         data.emit(SearchArchive(chain.cause, outstanding.call_id, outstanding.query))
-        waiting = True
-    elif isinstance(outcome, FetchPages):
-        waiting = _fetch(data, chain, call, outcome.page_ids)
+    elif isinstance(outcome, MergePassages):
+        _wait(data, "merge", call, page_ids=outcome.page_ids)
+        data.emit(merge_effect(data))
     elif isinstance(outcome, SubscribeTo | PublishTo):
         if isinstance(outcome, PublishTo):
             check_hops(data)
         _wait(data, "function", call)
         data.emit(group_effect(data, outcome))
-        waiting = True
     else:
+        assert not isinstance(outcome, Done), "a call that is done needs nothing"
         park(data, chain, call, outcome)
-        waiting = True
-    chain.proceed = chain.proceed or wants_step
-    return waiting
+    return True
 
 
 def _wait(
@@ -145,7 +156,7 @@ def _wait(
     assert data.outstanding is None, f"{data.outstanding} is outstanding already"
     outstanding = Outstanding(data.next_call_id(), kind, data.cause, call, page=page, page_ids=list(page_ids))
     data.outstanding = outstanding
-    data.phase = Phase.PAGING if kind == "load" else Phase.ACTING
+    data.phase = Phase.PAGING if kind in ("load", "merge") else Phase.ACTING
     return outstanding
 
 

@@ -6,21 +6,24 @@ import hashlib
 import json
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict, astuple, fields
 from typing import Any
 
-from pagefault.policies.contract import EvictionPolicy, FetchPolicy, ImportanceScorer, WriteBack
+from pagefault.policies.consolidation.off import Off
+from pagefault.policies.contract import Consolidation, EvictionPolicy, FetchPolicy, ImportanceScorer, WriteBack
 from pagefault.policies.scorers.claimed import Claimed
 from pagefault.runtime.errors import ConfigError, InvalidTransition, StoreCorrupt
 from pagefault.runtime.kernel.effects import AnyEffect, DemotePages
 from pagefault.runtime.kernel.events import Event
+from pagefault.runtime.kernel.filed import Filed
 from pagefault.runtime.kernel.functions import Block, FunctionTable, TokenCounter
 from pagefault.runtime.kernel.guard import GuardedEviction
 from pagefault.runtime.kernel.handlers import subject
 from pagefault.runtime.kernel.pages import Entry, from_row, row
 from pagefault.runtime.kernel.phases import TABLE
 from pagefault.runtime.kernel.settings import AgentDefinition, validate
-from pagefault.runtime.kernel.state import AgentData, Chain, FlushJob, Outstanding, Phase, Statistics, Timer
+from pagefault.runtime.kernel.state import AgentData, Chain, FlushJob, Outstanding, Phase, Timer
+from pagefault.runtime.kernel.statistics import Statistics
 from pagefault.runtime.values import Fidelity, InterruptId, Message, PageId
 
 SNAPSHOT_VERSION = 1
@@ -45,6 +48,7 @@ class AgentState(AgentData):
         write_back: WriteBack,
         fetch: FetchPolicy,
         scorer: ImportanceScorer | None = None,
+        consolidation: Consolidation | None = None,
     ) -> None:
         """Make an agent that has not lived.
 
@@ -60,6 +64,7 @@ class AgentState(AgentData):
             write_back=write_back,
             fetch=fetch,
             scorer=scorer or Claimed(),
+            consolidation=consolidation or Off(),
         )
         for name in definition.exports:
             if functions.get(name) is None:
@@ -134,6 +139,7 @@ class AgentState(AgentData):
             "now_ms": self.now_ms,
             "paused_until_ms": self.paused_until_ms,
             "timers": [[key, timer] for key, timer in self.timers.items()],
+            "filed": list(astuple(self.filed)),
             "seen": list(self.seen),
             "steps_at_snapshot": self.steps_at_snapshot,
             "ordinal": self.ordinal,
@@ -183,6 +189,7 @@ class AgentState(AgentData):
         for name in ("warned", "epoch", "now_ms", "paused_until_ms", "steps_at_snapshot", "ordinal", "calls_made"):
             setattr(self, name, state[name])
         self.seen = dict.fromkeys(str(each) for each in state.get("seen", ()))
+        self.filed = Filed(*state.get("filed", ()))
         self.timers = {str(key): timer for key, timer in state["timers"]}
         self.remembered = OrderedDict((InterruptId(key), PageId(page_id)) for key, page_id in state["remembered"])
         self.evicted = OrderedDict.fromkeys(PageId(key) for key in state["evicted"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pagefault.runtime.kernel.consolidation import review_problem
 from pagefault.runtime.kernel.effects import Accept, Reject
 from pagefault.runtime.kernel.events import InterruptArrived
 from pagefault.runtime.kernel.others import is_from_agent, may_cancel
@@ -34,6 +35,10 @@ def on_interrupt(data: AgentData, event: InterruptArrived) -> None:
     elif interrupt.kind is InterruptKind.MEMORY and not _is_memory_change(interrupt):
         data.notice("memory_refused", cause=interrupt.id)
         _refuse(data, interrupt, "only an operator may change what an agent remembers", retry=False)
+        return
+    elif interrupt.kind is InterruptKind.REVIEW and (problem := review_problem(data, interrupt)):
+        data.notice("review_refused", cause=interrupt.id)
+        _refuse(data, interrupt, problem, retry=False)
         return
     elif interrupt.kind is InterruptKind.HEARTBEAT and data.now_ms < data.paused_until_ms:
         _accept(data, interrupt)

@@ -84,6 +84,10 @@ class MemoryView(Protocol):
     def search_results(self) -> int:
         """How many hits one page of search results has."""
 
+    @property
+    def review_since_ms(self) -> int:
+        """From when on the present review of archival memory, or the last one, looks at what was written."""
+
     def page(self, page_id: PageId) -> PageLine | None:
         """A resident page, or ``None``."""
 
@@ -113,7 +117,7 @@ class Insert:
     """Write a passage to archival memory (or to the shared space named).
 
     ``author``, ``source`` and ``session`` are its provenance: by default the agent, its model, and the session of what
-    it is doing.  Who files what others wrote says so here.
+    it is doing.  Who files what others wrote says so here.  ``refs`` are pages that it was made from.
     """
 
     text: str
@@ -123,6 +127,7 @@ class Insert:
     author: str = ""
     source: str = "model"
     session: str = ""
+    refs: tuple[PageId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +211,15 @@ class FetchPages:
 
 
 @dataclass(frozen=True, slots=True)
+class MergePassages:
+    """The result needs passages of the agent's own archival memory, which are then replaced by one."""
+
+    page_ids: tuple[PageId, ...]
+    text: str
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class CallAgent:
     """Park this chain until the agent answers, or ``deadline_ms`` passes.
 
@@ -238,7 +252,7 @@ CAPABILITIES = ("reads_private", "sees_untrusted", "sends_out")
 """What a function makes possible: it gives access to what is private, brings in text that somebody else wrote, or
 carries something out of the agent.  All three together are what an injection needs to steal (the lethal trifecta;
 Meta's Agents Rule of Two, 2025)."""
-Outcome = Done | Search | FetchPages | CallAgent | SubscribeTo | PublishTo
+Outcome = Done | Search | FetchPages | MergePassages | CallAgent | SubscribeTo | PublishTo
 SystemCall = Callable[[MemoryView, Mapping[str, Any]], Outcome]
 
 

@@ -16,6 +16,7 @@ from pagefault.runtime.kernel.acting import (
     take_pages,
     take_subscribers,
 )
+from pagefault.runtime.kernel.consolidation import merge_effect, take_merge
 from pagefault.runtime.kernel.context import CORRECTION_CEILING
 from pagefault.runtime.kernel.effects import SearchArchive, SetTimer
 from pagefault.runtime.kernel.events import (
@@ -154,12 +155,18 @@ def on_search_returned(data: AgentData, event: SearchReturned) -> None:
 
 
 def on_pages_loaded(data: AgentData, event: PagesLoaded) -> None:
-    """A page fault is served."""
-    outstanding = _expected(data, event, "load")
+    """A page fault is served, or what is to be merged is there."""
+    merges = data.outstanding is not None and data.outstanding.kind == "merge"
+    outstanding = _expected(data, event, "merge" if merges else "load")
     if outstanding is None:
         return
     if event.problem:
         fail_call(data, _call(outstanding), f"pages cannot be read now: {event.problem}")
+    elif merges:
+        try:
+            take_merge(data, _running(data), _call(outstanding), event.pages)
+        except CallProblem as problem:
+            fail_call(data, _call(outstanding), str(problem))
     else:
         take_pages(data, _call(outstanding), outstanding.page_ids, event.pages)
     run(data)
@@ -270,6 +277,8 @@ def _ask_again(data: AgentData, outstanding: Outstanding) -> None:
         data.emit(SearchArchive(outstanding.cause, outstanding.call_id, outstanding.query))
     elif outstanding.kind == "load":
         data.emit(load_effect(data))
+    elif outstanding.kind == "merge":
+        data.emit(merge_effect(data))
     else:
         _recover_function(data, outstanding)
 

@@ -45,6 +45,7 @@ _KINDS = {
     InterruptKind.DOCUMENT: PageKind.OBSERVATION,
     InterruptKind.TIMER: PageKind.OBSERVATION,
     InterruptKind.HEARTBEAT: PageKind.NOTICE,
+    InterruptKind.REVIEW: PageKind.OBSERVATION,
 }
 TRUSTED_SENDERS = frozenset({"user", "operator", "timer", "system"})
 _SOURCES = {"user": "user", "operator": "user", "world": "world", "timer": "system"}
@@ -200,10 +201,13 @@ def take_insert(data: AgentData, passage: Insert) -> list[PageId]:
             importance=passage.importance,
             tags=passage.tags,
             space=passage.space,
+            refs=passage.refs,
             untrusted=data.is_tainted or (data.definition.tracks_trust and passage.source != "model"),
         )
         pages.append(replace(page, tokens=cost(data.counter, render(page))))
     data.store(*pages)
+    if data.chain is None or not data.chain.is_review:  # what a review writes is not looked over again
+        data.filed.note(pages, data.now_ms)
     return [page.id for page in pages]
 
 
@@ -313,7 +317,7 @@ def _hit_heading(page: Page) -> str:
 
 
 def _is_ephemeral(data: AgentData) -> bool:
-    return data.chain is not None and data.chain.interrupt.ephemeral
+    return data.chain is not None and (data.chain.interrupt.ephemeral or data.chain.is_review)
 
 
 def _session(data: AgentData) -> str:

@@ -12,8 +12,8 @@ from pagefault.runtime.values import Fidelity
 _KINDS = {
     Phase.THINKING: {"model"},
     Phase.ACTING: {"function", "search"},
-    Phase.PAGING: {"summary", "load"},
-    Phase.CANCELLING: {"model", "summary", "function", "search", "load"},
+    Phase.PAGING: {"summary", "load", "merge"},
+    Phase.CANCELLING: {"model", "summary", "function", "search", "load", "merge"},
 }
 
 

@@ -116,6 +116,8 @@ class PolicySettings:
     fetch_parameters: tuple[tuple[str, str | float | int | bool], ...] = ()
     scorer: str = "claimed"
     scorer_parameters: tuple[tuple[str, str | float | int | bool], ...] = ()
+    consolidation: str = "off"
+    consolidation_parameters: tuple[tuple[str, str | float | int | bool], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,15 +10,25 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from pagefault.policies.contract import FetchPolicy, ImportanceScorer, Leave, ModelScorer, PageFacts, WriteBack
+from pagefault.policies.contract import (
+    Consolidation,
+    FetchPolicy,
+    ImportanceScorer,
+    Leave,
+    ModelScorer,
+    PageFacts,
+    WriteBack,
+)
 from pagefault.policies.scorers.claimed import Claimed
 from pagefault.runtime.kernel.context import Context
 from pagefault.runtime.kernel.effects import AnyEffect, Notice, StorePages
+from pagefault.runtime.kernel.filed import Filed
 from pagefault.runtime.kernel.functions import FunctionTable, TokenCounter
 from pagefault.runtime.kernel.guard import GuardedEviction
 from pagefault.runtime.kernel.mailbox import Mailbox
 from pagefault.runtime.kernel.pages import Entry, entry, facts
 from pagefault.runtime.kernel.settings import AgentDefinition
+from pagefault.runtime.kernel.statistics import Statistics
 from pagefault.runtime.kernel.story import Story
 from pagefault.runtime.kernel.trust import UNTRUSTED
 from pagefault.runtime.values import (
@@ -96,6 +106,11 @@ class Chain:
         return self.interrupt.kind is InterruptKind.CALL
 
     @property
+    def is_review(self) -> bool:
+        """Whether the chain looks over what the agent has filed."""
+        return self.interrupt.kind is InterruptKind.REVIEW
+
+    @property
     def priority(self) -> Priority:
         return self.interrupt.priority
 
@@ -104,7 +119,7 @@ class Chain:
 class Outstanding:
     """The one effect that the agent waits for.
 
-    ``kind``: ``model``, ``summary``, ``function``, ``search`` or ``load``.
+    ``kind``: ``model``, ``summary``, ``function``, ``search``, ``load`` or ``merge``.
     """
 
     call_id: CallId
@@ -142,37 +157,6 @@ class FlushJob:
     summarised: int
 
 
-@dataclass(slots=True)
-class Statistics:
-    """Counters since the agent was made; all only grow, but for ``context_tokens``."""
-
-    steps: int = 0
-    chains: int = 0
-    model_calls: int = 0
-    prompt_tokens: int = 0
-    reply_tokens: int = 0
-    cached_tokens: int = 0
-    page_hits: int = 0
-    page_faults: int = 0
-    refaults: int = 0
-    evictions: int = 0
-    flushes: int = 0
-    warnings: int = 0
-    summaries: int = 0
-    tokens_paged_in: int = 0
-    tokens_paged_out: int = 0
-    token_turns: int = 0
-    preemptions: int = 0
-    rejected: int = 0
-    malformed_calls: int = 0
-    policy_failures: int = 0
-    ratings: int = 0
-    overflows: int = 0
-    quarantined: int = 0
-    context_tokens: int = 0
-    context_tokens_max: int = 0
-
-
 class AgentData:
     """All that one agent is, between two events."""
 
@@ -186,6 +170,7 @@ class AgentData:
         write_back: WriteBack,
         fetch: FetchPolicy,
         scorer: ImportanceScorer,
+        consolidation: Consolidation,
     ) -> None:
         self.definition = definition
         self.counter = counter
@@ -194,6 +179,7 @@ class AgentData:
         self.write_back = write_back
         self.fetch = fetch
         self.scorer = scorer
+        self.consolidation = consolidation
         # Most agents have no scorer and should not pay for it; what is a Protocol takes microseconds to find out.
         self._scores = not isinstance(scorer, Claimed)
         self.asks_model = isinstance(scorer, ModelScorer)
@@ -215,6 +201,7 @@ class AgentData:
         self.paused_until_ms = 0
         self.seen: dict[str, None] = {}  # capabilities that have been at work in this agent
         self.timers: dict[str, Timer] = {}
+        self.filed = Filed()
         self.steps_at_snapshot = 0
         self.ordinal = 0
         self.calls_made = 0
@@ -285,6 +272,8 @@ class AgentData:
         times |= {chain.waits_until_ms for chain in self.parked.values() if chain.answer is None}
         if self.paused_until_ms > self.now_ms:
             times.add(self.paused_until_ms)
+        if self.filed.due_ms:
+            times.add(self.filed.due_ms)
         return sorted(times)
 
     def is_under_way(self, interrupt_id: InterruptId) -> bool:

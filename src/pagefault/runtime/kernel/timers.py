@@ -8,6 +8,7 @@ many were missed before it.
 from __future__ import annotations
 
 from pagefault.runtime.kernel.arrivals import queue
+from pagefault.runtime.kernel.consolidation import due_review
 from pagefault.runtime.kernel.effects import SetTimer
 from pagefault.runtime.kernel.events import ClockAdvanced
 from pagefault.runtime.kernel.others import withdraw
@@ -31,6 +32,9 @@ def on_clock(data: AgentData, _event: ClockAdvanced) -> None:
         due = [(timer.at_ms, key) for key, timer in data.timers.items() if timer.at_ms <= data.now_ms]
         for _, timer_id in sorted(due):
             _set_off(data, timer_id, data.timers[timer_id])
+    review = due_review(data)
+    if review is not None:
+        queue(data, review)
     run(data)
 
 

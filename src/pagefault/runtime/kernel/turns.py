@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from pagefault.runtime.kernel.acting import run_calls
 from pagefault.runtime.kernel.approval import note_arrival, take_decision
+from pagefault.runtime.kernel.consolidation import begin_review, end_review, plan_review
 from pagefault.runtime.kernel.context import Assembled
 from pagefault.runtime.kernel.effects import CallModel, CancelCall, ChainEnded, Deliver, Send, TakeSnapshot
 from pagefault.runtime.kernel.intake import take_call, take_interrupt, take_reply, take_result
@@ -35,7 +36,7 @@ def run(data: AgentData) -> None:
         chain = data.chain
         if chain is None:
             if not _pick(data):
-                data.phase = Phase.AWAITING_REPLY if data.parked else Phase.IDLE
+                _rest(data)
                 return
         elif chain.pending or chain.arrivals:
             run_calls(data)
@@ -45,6 +46,14 @@ def run(data: AgentData) -> None:
             _think(data, chain)
         else:
             end_chain(data, "yielded")
+
+
+def _rest(data: AgentData) -> None:
+    """There is nothing to do; whoever has just become idle may soon look over what it has filed."""
+    was_idle = data.phase is Phase.IDLE
+    data.phase = Phase.AWAITING_REPLY if data.parked else Phase.IDLE
+    if data.phase is Phase.IDLE and not was_idle:
+        plan_review(data)
 
 
 def _pick(data: AgentData) -> bool:
@@ -102,7 +111,9 @@ def _begin(data: AgentData, interrupt: Interrupt) -> None:
         chain.proceed = False
         change_memory(data, interrupt.change)
     else:
-        _has_become(data, chain, take_interrupt(data, interrupt))
+        if chain.is_review:
+            begin_review(data, chain)
+        _has_become(data, chain, take_interrupt(data, chain.interrupt))
 
 
 def _has_become(data: AgentData, chain: Chain, page_id: PageId) -> None:
@@ -262,6 +273,8 @@ def report_end(data: AgentData, interrupt: Interrupt, outcome: str, message: str
 def report_chain(data: AgentData, chain: Chain, outcome: str, message: str) -> None:
     """Tell the host how a chain ended, and the agent that waits for an answer if one does."""
     interrupt = chain.interrupt
+    if chain.is_review:
+        end_review(data, chain)
     if interrupt.wants_reply and outcome != "withdrawn":
         text = "\n".join(chain.said)
         if not text and outcome != "yielded":

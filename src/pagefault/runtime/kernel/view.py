@@ -56,6 +56,10 @@ class AgentView:
         fitting = self._data.definition.context.results_tokens_max // HIT_TOKENS_MIN
         return max(1, min(self._data.definition.search_results, fitting))
 
+    @property
+    def review_since_ms(self) -> int:
+        return self._data.filed.review_since_ms
+
     def page(self, page_id: PageId) -> PageLine | None:
         shown = self._data.context.entries.get(page_id)
         return None if shown is None else self._line(shown)

@@ -100,7 +100,8 @@ def test_sets() -> None:
         "send_message", "core_memory_append", "core_memory_replace", "conversation_search",
         "conversation_search_date", "archival_memory_insert", "archival_memory_search", "pause_heartbeats",
     )  # fmt: skip
-    assert GRANTS["all"] == tuple(BUILTINS)
+    assert (*GRANTS["all"], *GRANTS["consolidation"]) == tuple(BUILTINS)
+    assert GRANTS["consolidation"] == ("archival_memory_review", "archival_memory_merge")
     never = {name for name, each in BUILTINS.items() if each.chains == "never"}
     assert never == {"send_message", "pause_heartbeats", "yield_control"}
     for name, each in BUILTINS.items():

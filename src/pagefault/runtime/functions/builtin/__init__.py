@@ -11,6 +11,7 @@ from types import MappingProxyType
 
 from pagefault.runtime.functions.builtin import (
     archival,
+    consolidation,
     control,
     core_memory,
     messaging,
@@ -45,12 +46,18 @@ _FUNCTIONS = (
     topics.publish,
 )
 
+_CONSOLIDATION = (consolidation.archival_memory_review, consolidation.archival_memory_merge)
+
 BUILTINS: Mapping[str, FunctionDefinition] = MappingProxyType(
-    {definition.name: definition for definition in map(definition_of, _FUNCTIONS)}
+    {definition.name: definition for definition in map(definition_of, (*_FUNCTIONS, *_CONSOLIDATION))}
 )
 
 MEMGPT = tuple(BUILTINS)[:8]
 """The set of the MemGPT paper and its code."""
+ALL = tuple(BUILTINS)[: len(_FUNCTIONS)]
+"""What any agent can do with; what only a consolidation policy calls for is not among it."""
+CONSOLIDATION = tuple(BUILTINS)[len(_FUNCTIONS) :]
+"""What an agent with a consolidation policy has besides."""
 
-GRANTS: Mapping[str, tuple[str, ...]] = MappingProxyType({"memgpt": MEMGPT, "all": tuple(BUILTINS)})
+GRANTS: Mapping[str, tuple[str, ...]] = MappingProxyType({"memgpt": MEMGPT, "all": ALL, "consolidation": CONSOLIDATION})
 """Sets of functions that a grant may name."""

@@ -34,11 +34,16 @@ def archival_memory_insert(
     spaces = (Space.ARCHIVAL.value, *view.spaces)
     if space not in spaces:
         raise CallProblem(f"space: found {space[:TAG_CHARS_MAX]!r}, allowed: {', '.join(map(repr, spaces))}.")
+    return Done(f"Stored in {space} memory.", (Insert(content, space, checked_tags(tags)),))
+
+
+def checked_tags(tags: list[str] | None) -> tuple[str, ...]:
+    """Tags without blanks, each once.  Raises :class:`CallProblem` for one that is too long."""
     cleaned = tuple(dict.fromkeys(tag.strip() for tag in tags or () if tag.strip()))
     for tag in cleaned:
         if len(tag) > TAG_CHARS_MAX:
             raise CallProblem(f"tags: {tag[:TAG_CHARS_MAX]!r}… has {len(tag)} characters, allowed: {TAG_CHARS_MAX}.")
-    return Done(f"Stored in {space} memory.", (Insert(content, space, cleaned),))
+    return cleaned
 
 
 @function(effect="pure")
