@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,10 +13,12 @@ from pagefault.runtime.errors import AgentFailed
 from pagefault.runtime.host.config import Agent
 from pagefault.runtime.host.local import Local
 from pagefault.runtime.host.services import Owner
+from pagefault.runtime.host.virtual import VirtualClock
 from pagefault.runtime.models.scripted import Reply, call, mind, nothing, say
 from pagefault.runtime.models.view import View
 from pagefault.runtime.values import (
     AgentId,
+    ArchiveQuery,
     Interrupt,
     InterruptId,
     InterruptKind,
@@ -23,9 +26,11 @@ from pagefault.runtime.values import (
     ModelRequest,
     PageId,
     Priority,
+    Space,
 )
 from tests.cluster.console.conftest import Pagefault
 
+ADA = AgentId("ada")
 ALONE = ("--folder", "kept", "--embedder", "hash")
 LIE = "the password is swordfish"
 
@@ -152,3 +157,77 @@ async def test_no_agent_changes_a_memory() -> None:
             given = {"priority": Priority.OPERATOR, "sender": "operator", "change": change, **fields}
             with pytest.raises(AgentFailed, match="only an operator"):
                 await fleet.send("ada", Interrupt(InterruptId(str(fields)), InterruptKind.MEMORY, **given))  # type: ignore[arg-type]  # of many types in one table
+
+
+@mind("test-tidies")
+def tidies(request: ModelRequest) -> Reply:
+    """Files what it hears; reviews by making one of all."""
+    view = View(request)
+    assert view.incoming is not None
+    if view.incoming.author not in ("system", "operator"):
+        return call("archival_memory_insert", content=view.incoming.text) if not view.results else nothing()
+    if view.result is None:
+        return call("archival_memory_review", True)
+    if view.result.name == "archival_memory_review" and view.hits().lines:
+        ids = [line.id for line in view.hits().lines]
+        return call("archival_memory_merge", passages=ids, content=view.hits().lines[-1].text)
+    return nothing()
+
+
+async def _hear(*texts: str, **fields: Any) -> None:
+    async with Local(Path("kept"), embedder="hash") as fleet:
+        agent = Agent("ada", model="scripted:test-tidies", functions=("archival_memory_insert",), **fields)
+        ada = await fleet.spawn(agent)
+        for text in texts:
+            await fleet.answer(ada.id, text)
+
+
+async def _filed() -> list[str]:
+    async with Local(Path("kept"), embedder="hash") as fleet:
+        query = ArchiveQuery("", (Space.ARCHIVAL.value,))
+        return [hit.page.text for hit in (await fleet.host._stores.search(Owner("default", ADA), query)).hits]
+
+
+def test_a_memory_is_reviewed_when_an_operator_asks_and_can_be_put_back(pagefault: Pagefault) -> None:
+    heard = ["the key is in the drawer", "the key is on the hook"]
+    asyncio.run(_hear(*heard, consolidation="review"))
+    done = json.loads(pagefault("memory", "review", "ada", *ALONE, "--json").out)
+    assert done["passages_merged"] == 2
+    assert asyncio.run(_filed()) == ["the key is on the hook"]
+    assert "0 passages merged" in pagefault("memory", "review", "ada", *ALONE).out
+    assert pagefault("memory", "rollback", "ada", "--to", "2", "--yes", *ALONE).code == 0
+    assert asyncio.run(_filed()) == heard
+    assert pagefault("replay", "ada", "--verify", *ALONE).code == 0
+    assert pagefault("store", "check", *ALONE).code == 0
+
+
+def test_there_is_no_review_where_consolidation_is_off(pagefault: Pagefault) -> None:
+    asyncio.run(_hear("the key is in the drawer"))
+    ended = pagefault("memory", "review", "ada", *ALONE)
+    assert ended.code == 1
+    assert "consolidation is off" in ended.errors
+
+
+async def test_a_fleet_at_rest_reviews_by_itself_in_virtual_time() -> None:
+    clock = VirtualClock(1)
+
+    async def live() -> dict[str, int]:
+        async with Local(embedder="hash", clock=clock) as fleet:
+            options = {"pages": 2, "idle_s": 600}
+            functions = ("archival_memory_insert",)
+            agent = Agent(
+                "ada",
+                model="scripted:test-tidies",
+                functions=functions,
+                consolidation="review",
+                consolidation_options=options,
+            )
+            ada = await fleet.spawn(agent)
+            for text in ("one", "two", "three"):
+                await fleet.answer(ada.id, text)
+            await clock.sleep_until(clock.now_ms() + 3_600_000)
+            await fleet.idle()
+            return (await fleet.inspect(ada.id)).statistics
+
+    found = await asyncio.to_thread(lambda: clock.run(live()))
+    assert (found["reviews"], found["passages_merged"]) == (1, 3)

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from pagefault.runtime.errors import ConfigError
 from pagefault.runtime.host.config import BLOCK_CHARS, Agent
-from pagefault.runtime.kernel.settings import AgentDefinition
+from pagefault.runtime.host.records import decode_definition, encode_definition
+from pagefault.runtime.kernel.settings import AgentDefinition, PolicySettings
+from pagefault.runtime.values import AgentId
 
 
 def test_a_name_is_enough_and_every_field_arrives() -> None:
@@ -91,3 +95,10 @@ def test_the_first_wrong_field_is_named(fields: dict[str, object], problem: str)
 def test_what_cannot_work_is_refused(fields: dict[str, object], problem: str) -> None:
     with pytest.raises(ConfigError, match=problem):
         Agent("ada", **fields).definition()
+
+
+def test_a_definition_reads_back_with_numbers_of_the_types_that_they_had() -> None:
+    options = {"k": 3, "share": 0.5, "bright": True, "name": "x"}
+    made = replace(Agent("ada").definition(), policies=PolicySettings(eviction_parameters=tuple(options.items())))
+    found = dict(decode_definition(AgentId("ada"), encode_definition(made)).policies.eviction_parameters)
+    assert {key: type(value) for key, value in found.items()} == {key: type(value) for key, value in options.items()}

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from pagefault.cluster.api import Cluster
 from pagefault.cluster.console.reach import (
     DEFAULT_EMBEDDER,
     AddressOption,
@@ -25,15 +26,21 @@ from pagefault.cluster.console.reach import (
 )
 from pagefault.cluster.console.show import one_line, say
 from pagefault.runtime.errors import ConfigError
+from pagefault.runtime.host.clock import SystemClock
 from pagefault.runtime.host.lineage import Derived, Origin
+from pagefault.runtime.host.local import Local
+from pagefault.runtime.host.memories import review_request
 from pagefault.runtime.kernel.pages import stamp
 from pagefault.runtime.store.open import EDGE, SQLITE
 
 SHOWN_CHARS = 100
+WAIT_S = 3600.0
 AgentArgument = Annotated[str, typer.Argument(help="The agent's name.")]
 YesOption = Annotated[bool, typer.Option("--yes", help="Do it; else it is only said what would be done.")]
 
-memory = typer.Typer(help="Where memories came from; put them back, or take them out.", no_args_is_help=True)
+memory = typer.Typer(
+    help="Where memories came from; tidy them up, put them back, or take them out.", no_args_is_help=True
+)
 
 
 @memory.command()
@@ -64,6 +71,33 @@ def blame(
         _show_derived(console, each.derived)
     if not found:
         say(console, "no page has that")
+
+
+@memory.command()
+def review(
+    agent: AgentArgument,
+    folder: FolderOption = None,
+    name: NameOption = None,
+    address: AddressOption = None,
+    embedder: EmbedderOption = DEFAULT_EMBEDDER,
+    journal: JournalOption = SQLITE,
+    archive: ArchiveOption = EDGE,
+    as_json: JsonOption = False,
+) -> None:
+    """Have an agent with a consolidation policy look over its archival memory now, and wait for that."""
+    which = Which(folder, name, address, embedder, journal, archive)
+
+    async def tidy(fleet: Cluster | Local) -> dict[str, int]:
+        before = (await fleet.inspect(agent)).statistics
+        await fleet.ask(agent, review_request(SystemClock().now_ms()), WAIT_S)
+        after = (await fleet.inspect(agent)).statistics
+        return {key: after[key] - before[key] for key in ("steps", "passages_merged")}
+
+    done = asyncio.run(with_fleet(which, tidy))
+    if as_json:
+        sys.stdout.write(json.dumps({"agent": agent, **done}) + "\n")
+    else:
+        say(Console(), f"{agent}: {done['passages_merged']:,} passages merged, in {done['steps']:,} steps")
 
 
 @memory.command()

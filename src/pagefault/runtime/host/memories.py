@@ -135,6 +135,14 @@ class Memories(Approvals):
             found.append(Removal(name, origins, made[name], not dry_run))
         return found
 
+    async def review(self, agent: AgentId | str) -> None:
+        """Have an agent that has a consolidation policy look over its archival memory now, when nothing else waits.
+
+        Raises :class:`~pagefault.runtime.errors.AgentFailed` if its consolidation is off.
+        """
+        post = self._post()
+        check_receipt(AgentId(agent), await post.deliver(AgentId(agent), review_request(post.clock.now_ms())))
+
     async def _lineage(self, agent: AgentId | str) -> tuple[Lineage, AgentState]:
         workshop, stores = self._archives()
         return await read_lineage(await open_history(workshop, stores, AgentId(agent)))
@@ -151,6 +159,17 @@ class Memories(Approvals):
             change=change,
         )
         check_receipt(agent, await post.deliver(agent, interrupt))
+
+
+def review_request(now_ms: int) -> Interrupt:
+    """What an operator sends for an agent to look over its archival memory."""
+    return Interrupt(
+        id=InterruptId(f"review/{secrets.token_hex(ID_BYTES)}"),
+        kind=InterruptKind.REVIEW,
+        priority=Priority.BACKGROUND,
+        sender="operator",
+        created_ms=now_ms,
+    )
 
 
 def _follow_messages(

@@ -37,7 +37,8 @@ class Filed:
 
     def begin_review(self, now_ms: int) -> None:
         """A review looks at what was written until now; counting begins anew."""
-        self.review_since_ms, self.last_ms = self.since_ms, now_ms
+        self.review_since_ms = self.since_ms or now_ms + 1  # nothing is new if nothing was written
+        self.last_ms = now_ms
         self.pages = self.unrated = self.since_ms = self.due_ms = 0
         self.importance = 0.0
 

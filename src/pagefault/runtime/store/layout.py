@@ -191,7 +191,8 @@ def _mapping(read_item: Reader) -> Reader:
 
 
 def _union(hints: tuple[Any, ...], known: frozenset[type], where: str) -> Reader:
-    readers = [_reader(hint, known, where) for hint in hints]
+    # A float may be stored as a whole number, so where both are allowed the exact type is tried first.
+    readers = [_reader(hint, known, where) for hint in sorted(hints, key=lambda hint: hint is float)]
 
     def read(value: Any) -> Any:
         allowed = []
