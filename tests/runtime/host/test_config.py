@@ -98,7 +98,7 @@ def test_what_cannot_work_is_refused(fields: dict[str, object], problem: str) ->
 
 
 def test_a_definition_reads_back_with_numbers_of_the_types_that_they_had() -> None:
-    options = {"k": 3, "share": 0.5, "bright": True, "name": "x"}
+    options: dict[str, str | float | int | bool] = {"k": 3, "share": 0.5, "bright": True, "name": "x"}
     made = replace(Agent("ada").definition(), policies=PolicySettings(eviction_parameters=tuple(options.items())))
     found = dict(decode_definition(AgentId("ada"), encode_definition(made)).policies.eviction_parameters)
     assert {key: type(value) for key, value in found.items()} == {key: type(value) for key, value in options.items()}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
-from pagefault.policies.contract import Rest
+from pagefault.policies.contract import Capability, Rest
 from pagefault.runtime.host.records import CODEC
 from pagefault.runtime.kernel import effects as fx
 from pagefault.runtime.kernel import events as ev
@@ -166,7 +167,7 @@ def test_agents_may_not_ask_for_reviews_operators_may() -> None:
 def test_a_policy_that_raises_does_not_stop_the_agent() -> None:
     class Broken:
         name = "broken"
-        capabilities = frozenset()
+        capabilities: frozenset[Capability] = frozenset()
 
         def wait_ms(self, rest: Rest) -> int | None:
             raise RuntimeError("no")
@@ -187,7 +188,8 @@ def test_a_snapshot_in_the_middle_of_a_merge_goes_on() -> None:
     rest(desk)
     desk.replies(call("archival_memory_merge", passages=[old, new], content="both"))
     again = new_agent(desk.definition)
-    again.load(CODEC.decode(CODEC.encode(desk.agent.dump())))
+    saved: Any = CODEC.decode(CODEC.encode(desk.agent.dump()))
+    again.load(saved)
     assert again.filed == desk.agent.filed
     desk.agent = again
     desk.feed(ev.Recovered(desk.tick(), 2))

@@ -21,6 +21,7 @@ from pagefault.runtime.kernel.functions import (
     FetchPages,
     Insert,
     MemoryView,
+    MergePassages,
     Outcome,
     PageLine,
     PageOut,
@@ -42,6 +43,7 @@ class View:
     """An agent with a few blocks and pages."""
 
     now_ms: int = NOW_MS
+    review_since_ms: int = 0
     agent_id: str = "ana"
     sender: str = "user"
     free_tokens: int = 100
@@ -172,6 +174,14 @@ def test_searching_the_conversation() -> None:
 
 def test_a_page_number_past_everything_is_harmless() -> None:
     assert query("conversation_search", query="x", page=10**30).offset <= 10**8
+
+
+def test_a_review_lists_what_is_new_and_merging_names_passages() -> None:
+    table = Registry().table("consolidation")
+    found = query("archival_memory_review", View(search_results=5, review_since_ms=77), table, page=2)
+    assert (found.text, found.spaces, found.after_ms, found.offset) == ("", ("archival",), 77, 10)
+    merged = call("archival_memory_merge", View(), table, passages=["[p3]", "p7", "p3"], content="so", tags=[" a "])
+    assert merged == MergePassages((PageId("p3"), PageId("p7")), "so", ("a",))
 
 
 def test_searching_archival_memory() -> None:
