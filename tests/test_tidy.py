@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import packages_distributions
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -78,8 +79,8 @@ PARTS_OF_DECLARED = ("pydantic_core",)  # installed by pydantic at one exact ver
 
 DRIVER_OF_AN_EXTRA = "src/pagefault/runtime/store/postgres_session.py"
 """It may find psycopg missing, and says so to whoever asks for a journal in PostgreSQL."""
-SERVER_OF_AN_EXTRA = "src/pagefault/cluster/console/web"
-"""It is imported by name when `pagefault ui` is called, which says what is missing."""
+ROOMS_OF_EXTRAS = {"cluster/console/tui": {"textual"}, "cluster/console/web": {"starlette", "uvicorn"}}
+"""Folders that nothing imports by itself: a command loads them when it is called, and says if the extra is missing."""
 LOCKS = sorted(path.name for path in ROOT.glob("requirements*.lock"))
 
 
@@ -148,13 +149,14 @@ def test_only_declared_dependencies_are_imported() -> None:
     provided = {name for name, owners in installed.items() if declared.intersection(map(normalised, owners))}
     allowed = {*sys.stdlib_module_names, "pagefault", *provided, *PARTS_OF_DECLARED}
     files = [path for path in python_files("src") if path != ROOT / DRIVER_OF_AN_EXTRA]
-    others = [path for path in files if not path.is_relative_to(ROOT / SERVER_OF_AN_EXTRA)]
-    assert_none(report(lambda source: tidy.undeclared_imports(source, allowed), others))
+    plain = [path for path in files if not within(path, *ROOMS_OF_EXTRAS)]
+    assert_none(report(lambda source: tidy.undeclared_imports(source, allowed), plain))
     with_extra = allowed | {"psycopg"}
     assert_none(report(lambda source: tidy.undeclared_imports(source, with_extra), [ROOT / DRIVER_OF_AN_EXTRA]))
-    page = [path for path in files if path.is_relative_to(ROOT / SERVER_OF_AN_EXTRA)]
-    with_server = allowed | {"starlette", "uvicorn"}
-    assert_none(report(lambda source: tidy.undeclared_imports(source, with_server), page))
+    for room, packages in ROOMS_OF_EXTRAS.items():
+        inside = [path for path in files if within(path, room)]
+        assert inside, f"{room} is empty"
+        assert_none(report(partial(tidy.undeclared_imports, declared=allowed | packages), inside))
 
 
 def test_nothing_of_ours_is_imported_inside_a_function() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 from pagefault.runtime.host.config import Agent
@@ -21,6 +22,19 @@ from pagefault.runtime.values import (
 TOLD = 36
 HOSTILE = "\x1b[2J\x1b]0;owned\x07 \u202egnp.exe <script>alert(1)</script>\r\nsecond line"
 LONG = "Entry {0}: the harbour was quiet and the ferry came in late with letters for the whole town, "
+
+
+STARTED: list[asyncio.Event] = []
+"""Set when ``test-never`` is asked."""
+
+
+@mind("test-never")
+async def never(request: ModelRequest) -> Reply:
+    """Thinks until it is told to stop."""
+    for event in STARTED:
+        event.set()
+    await asyncio.Event().wait()
+    return nothing()
 
 
 @mind("test-chronicler")

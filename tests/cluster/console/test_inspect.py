@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from pagefault.cluster.api import Cluster
+from pagefault.cluster.console.tui.agent_screen import AgentScreen
+from pagefault.cluster.console.tui.app import Top
 from pagefault.runtime.host.local import Local
 from tests.cluster.console.conftest import Living, Pagefault
 from tests.cluster.console.lived import TOLD, live
@@ -112,3 +115,25 @@ def test_an_agent_of_a_fleet_that_runs(pagefault: Pagefault, living: Living) -> 
     assert (then["source"], then["were_sent"]) == ("journal", True)
     sleeper = json.loads(pagefault("inspect", "asleep-1", *where, "--json").out)
     assert (sleeper["source"], sleeper["step"]) == ("journal", 0)
+
+
+def test_a_fleet_that_runs_is_watched(living: Living) -> None:
+    async def watch() -> tuple[list[str], str]:
+        fleet = Cluster.attach(folder=living.folder)
+        async with fleet:
+            app = Top(fleet, "fleet", 3600.0)
+            async with app.run_test(size=(140, 30)) as pilot:
+                await pilot.pause()
+                await app.workers.wait_for_complete()
+                await pilot.press("enter")
+                await pilot.pause()
+                await app.workers.wait_for_complete()
+                screen = app.screen
+                assert isinstance(screen, AgentScreen)
+                assert screen.seen is not None
+                return [row.agent for row in app.fleet_screen.agents.rows], screen.seen.source
+
+    names, source = asyncio.run(watch())
+    assert names[0] == "ada"
+    assert len(names) >= 7
+    assert source == "awake"

@@ -38,6 +38,7 @@ from pagefault.cluster.console.run import Options, Stopped, run_world
 from pagefault.cluster.console.send import drain, send, stop
 from pagefault.cluster.console.show import say, show_report
 from pagefault.cluster.console.store import store
+from pagefault.cluster.console.top import top
 from pagefault.cluster.console.ui import ui
 from pagefault.cluster.worlds.contract import Report
 from pagefault.policies.contract import PolicyError
@@ -74,6 +75,7 @@ app.command()(send)
 app.command()(drain)
 app.command()(stop)
 app.command()(inspect)
+app.command()(top)
 app.command()(replay)
 app.command()(fork)
 app.command()(topics)

@@ -120,7 +120,8 @@ class AgentRow:
 
     ``place`` is its host (on Ray with its node), empty for an agent that is asleep; then ``phase`` is ``asleep``, or
     ``due`` for one that has work under way and waits for a host.  ``oldest_ms`` is when the oldest interrupt of its
-    mailbox was made, ``timer_ms`` when the clock next matters to it.  What is ``None`` is not known without waking it.
+    mailbox was made, ``timer_ms`` when the clock next matters to it, ``held`` whether some
+    interrupts are masked.  What is ``None`` is not known without waking it.
     """
 
     agent: AgentId
@@ -133,6 +134,7 @@ class AgentRow:
     steps: int | None = None
     faults: int | None = None
     timer_ms: int | None = None
+    held: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,7 @@ def row_of(frame: Frame, place: str) -> AgentRow:
         steps=state.statistics.steps,
         faults=state.statistics.page_faults,
         timer_ms=frame.timer_ms(),
+        held=bool(state.mailbox.mask),
     )
 
 
@@ -96,6 +97,7 @@ def _with_snapshot(row: AgentRow, life: Life) -> AgentRow:
             prompt_limit=settings.prompt_limit,
             steps=int(counts["steps"]),
             faults=int(counts["page_faults"]),
+            held=bool(state["mailbox"]["mask"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise StoreCorrupt(f"snapshot of {life.agent} cannot be read: {error!r}") from error

@@ -38,7 +38,7 @@ def step_table(rows: Sequence[StepRow], prompt_limit: int) -> Table:
         counts = (_some(row.faults), _some(row.evictions), _some(len(row.pages_in)), _some(len(row.pages_out)))
         served = plain(f"{row.kind} from {row.sender}: {row.said}" if row.kind else "")
         bar = Text(level(row.tokens, prompt_limit), "cyan")
-        table.add_row(step, moment(row.at_ms), f"{row.tokens:,}", bar, *counts, served, plain(_did(row)))
+        table.add_row(step, moment(row.at_ms), f"{row.tokens:,}", bar, *counts, served, plain(did(row)))
     return table
 
 
@@ -46,7 +46,8 @@ def _some(count: int) -> str:
     return f"{count:,}" if count else ""
 
 
-def _did(row: StepRow) -> str:
+def did(row: StepRow) -> str:
+    """What a step brought about, in words."""
     parts = [f"epoch {epoch}" for epoch in row.epochs]
     for count, one in ((row.warnings, "warned"), (row.flushes, "flushed"), (row.summaries, "summarised")):
         parts += [one] if count == 1 else [f"{one} {count} times"] if count else []
