@@ -25,7 +25,7 @@ from pagefault.runtime.testing.simulation.processes import simulate
 
 FULL_SEEDS = 1_000
 QUICK_SEEDS = 60
-MESSAGES = 24
+MESSAGES = 20
 PLANTED_SEEDS = 60
 """Seeds among which a planted bug must show."""
 CHUNK_SEEDS = 10
