@@ -22,6 +22,7 @@ from rich.console import Console
 from pagefault.cluster.console.approvals import approvals
 from pagefault.cluster.console.chat import chat_with
 from pagefault.cluster.console.check import chosen_model
+from pagefault.cluster.console.doctor import doctor
 from pagefault.cluster.console.evaluate import evaluate
 from pagefault.cluster.console.ingest import ingest
 from pagefault.cluster.console.inspect import inspect
@@ -69,6 +70,7 @@ lab.command()(worlds)
 app.add_typer(lab, name="lab")
 app.add_typer(evaluate, name="eval")
 app.command()(ps)
+app.command()(doctor)
 app.command()(ui)
 app.command()(ingest)
 app.command()(send)
