@@ -79,7 +79,7 @@ class ModelDoctor:
     async def examine(self) -> list[Finding]:
         """Every probe's finding, in order; after a server that cannot be reached there are no others."""
         if not self._is_served:
-            return await self._calls(None)
+            return await self._calls("")
         answered = await self._answers()
         if answered.status == "fail":
             return [answered]
@@ -96,12 +96,14 @@ class ModelDoctor:
             given |= {"attempts_max": "1", "attempt_ms": str(ATTEMPT_MS), "deadline_ms": str(ATTEMPT_MS)}
         return make_processor(ModelSettings(self._settings.name, tuple(sorted((given | options).items()))))
 
-    async def _ask(self, text: str, *, with_function: bool, tokens: int = REPLY_TOKENS, **options: str) -> ModelReply:
+    async def _ask(
+        self, text: str, *, with_function: bool, functions: str = "", tokens: int = REPLY_TOKENS
+    ) -> ModelReply:
         messages = (Message("system", "You keep notes."), Message("user", f"[p1 2030-01-01 10:00 user] {text}"))
-        functions = (SAVE,) if with_function else ()
-        processor = self._processor(**options)
+        offered = (SAVE,) if with_function else ()
+        processor = self._processor(**({"functions": functions} if functions else {}))
         try:
-            return await processor.reply(ModelRequest(AgentId("doctor"), messages, functions, 64, tokens))
+            return await processor.reply(ModelRequest(AgentId("doctor"), messages, offered, 64, tokens))
         finally:
             await processor.close()
 
@@ -130,15 +132,14 @@ class ModelDoctor:
             return Finding(name, "fail", "the call was not in the form that was asked for, and had to be mended")
         return Finding(name, "pass", _shown(f"{reply.calls[0].name}({reply.calls[0].arguments})"))
 
-    async def _calls(self, rung: str | None) -> list[Finding]:
+    async def _calls(self, rung: str) -> list[Finding]:
         """How many calls are malformed, and how long they take."""
-        options = {"functions": rung} if rung else {}
         problems, times_ms = [], []
         for number in range(self._tries):
             code = CODES[number % len(CODES)]
             begun = time.perf_counter()
             try:
-                reply = await self._ask(f"Remember the code {code}.", with_function=True, **options)
+                reply = await self._ask(f"Remember the code {code}.", with_function=True, functions=rung)
             except ModelMalformed as error:
                 problems.append(error.message)
                 continue
@@ -247,7 +248,7 @@ class ModelDoctor:
 
 def _choose(offered: list[Finding]) -> Finding:
     """The rung of the ladder that agents will stand on, and why."""
-    reasons = []
+    reasons: list[str] = []
     for rung, finding in zip((Rung.NATIVE, Rung.SCHEMA, Rung.TEXT), offered, strict=True):
         if finding.status == "pass":
             why = "; ".join([*reasons, f"{finding.name} works"])
