@@ -52,7 +52,7 @@ def test_a_dead_agent_is_shown(pagefault: Pagefault, kept: Path) -> None:
     assert "paged in" in shown.out
     assert "least recently used first" in shown.out
     assert "he likes trains." in shown.out
-    assert "gnp.exe <scrip" in shown.out, "a terminal has nothing against it"
+    assert "gnp.exe <scr" in shown.out, "a terminal has nothing against it"
     assert "FFFF" in shown.out, "without colours the map has letters"
 
 
@@ -92,19 +92,25 @@ async def _sent(folder: Path) -> list[object]:
         return list((await fleet.replay("ada", step=STEPS)).messages)
 
 
-def test_it_can_be_written_as_a_page(pagefault: Pagefault, kept: Path, tmp_path: Path) -> None:
-    assert pagefault("inspect", "ada", *ALONE, "--html", "ada.html").code == 0
-    page = (tmp_path / "ada.html").read_text()
-    assert "<script" not in page
-    assert "gnp.exe &lt;scrip" in page
-    assert "src=" not in page
+def test_it_can_be_kept_as_a_page_or_a_picture(pagefault: Pagefault, kept: Path, tmp_path: Path) -> None:
+    for name in ("ada.html", "ada.svg"):
+        assert pagefault("inspect", "ada", *ALONE, "--save", name).code == 0
+        page = (tmp_path / name).read_text()
+        assert "<script" not in page
+        assert "&lt;scr" in page
+        assert "src=" not in page
+        assert "url(http" not in page
+        assert "@font-face" not in page
 
 
 def test_what_cannot_be_is_said(pagefault: Pagefault, kept: Path) -> None:
     assert "no agent has the id 'bob'" in pagefault("inspect", "bob", *ALONE).error
     assert f"step: found 99, allowed: 0 to {STEPS}" in pagefault("inspect", "ada", "--at", "99", *ALONE).error
     assert "page: found 'p99'" in pagefault("inspect", "ada", "--page", "p99", *ALONE).error
-    assert "not together with --json" in pagefault("inspect", "ada", "--html", "a", "--json", *ALONE).error
+    assert "not together with --json" in pagefault("inspect", "ada", "--save", "a.svg", "--json", *ALONE).error
+    assert "--save: found 'ada.pdf', allowed: a name that ends in .html or .svg" in (
+        pagefault("inspect", "ada", "--save", "ada.pdf", *ALONE).error
+    )
 
 
 def test_an_agent_of_a_fleet_that_runs(pagefault: Pagefault, living: Living) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
@@ -31,7 +33,7 @@ from pagefault.cluster.console.reach import (
     Which,
     with_fleet,
 )
-from pagefault.cluster.console.show import WIDTH_MIN, say
+from pagefault.cluster.console.show import WIDTH_MIN, one_line, say
 from pagefault.cluster.console.views.difference import Difference
 from pagefault.cluster.console.views.look import Seen, compare, look
 from pagefault.cluster.console.views.memory_map import PageView
@@ -43,6 +45,9 @@ from pagefault.runtime.kernel.pages import stamp
 from pagefault.runtime.store.open import EDGE, SQLITE
 
 LIMIT = 40
+KEPT_AS = (".html", ".svg")
+_SVG = re.sub(r"@font-face \{\{.*?\}\}", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
+"""Rich's picture without the fonts that it would have a browser fetch from elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +89,7 @@ def inspect(
     page: Annotated[str, typer.Option(help="All that is known of one page, such as p17.")] = "",
     story: Annotated[bool, typer.Option("--story", help="Its last transitions.")] = False,
     limit: Annotated[int, typer.Option(min=1, help="How many pages, or steps, are shown at most: the last.")] = LIMIT,
-    html: Annotated[Path | None, typer.Option(help="Write what is shown into this file, as a page.")] = None,
+    save: Annotated[Path | None, typer.Option(help="Write what is shown into this file: .html or .svg.")] = None,
     folder: FolderOption = None,
     name: NameOption = None,
     address: AddressOption = None,
@@ -98,16 +103,16 @@ def inspect(
     An agent that is awake is asked; one that sleeps, or whose fleet does not run, is rebuilt from its journal. Nobody
     is woken, or disturbed.
     """
-    if html is not None and as_json:
-        raise ConfigError("--html", str(html), "not together with --json")
+    if save is not None and (as_json or save.suffix not in KEPT_AS):
+        raise ConfigError("--save", str(save), f"a name that ends in {' or '.join(KEPT_AS)}, not together with --json")
     which = Which(folder, name, address, embedder, journal, archive)
     asked = Asked(agent, at, diff, timeline, messages, page, story, limit)
     found = asyncio.run(with_fleet(which, lambda fleet: find(fleet, asked)))
     if as_json:
         sys.stdout.write(json.dumps(as_object(found, asked)) + "\n")
-    elif html is not None:
-        write_html(found, asked, html)
-        say(Console(stderr=True), f"written: {html}")
+    elif save is not None:
+        keep(found, asked, save)
+        say(Console(stderr=True), f"written: {save}")
     else:
         console = Console()
         if not console.is_terminal:
@@ -194,9 +199,11 @@ def _gone(origin: Origin) -> Group:
     return Group(*(plain(line) for line in about), Text(), lines(origin.text))
 
 
-def write_html(found: Found, asked: Asked, file: Path) -> None:
-    """One page with all of it and no script, that any browser shows.  Raises ``OSError``."""
+def keep(found: Found, asked: Asked, file: Path) -> None:
+    """One file with all of it, that any browser shows: no script in it, and nothing fetched.  Raises ``OSError``."""
     nowhere = StringIO()
     console = Console(record=True, width=WIDTH_MIN, file=nowhere, force_terminal=True, color_system="truecolor")
     console.print(drawn(found, asked, console.width), highlight=False)
-    file.write_text(console.export_html(), encoding="utf-8")
+    title = one_line(f"pagefault inspect {asked.agent}")
+    text = console.export_html() if file.suffix == ".html" else console.export_svg(title=title, code_format=_SVG)
+    file.write_text(text, encoding="utf-8")

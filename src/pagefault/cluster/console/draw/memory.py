@@ -100,8 +100,8 @@ def legend(shown: MemoryMap, *, coloured: bool = True) -> Table:
         count = sum(len(region.pages) for region in regions)
         counted = f", {count:,} pages" if count else ""
         counted = f", of {regions[0].pages_summed:,} pages" if kind == "summary" else counted
-        text = Text("  " if coloured else look.letter, f"on {look.shades[0]}" if coloured else "")
-        text.append(f" {look.title} ", "").append(f"{tokens:,}", "bold")
+        text = Text().append("  " if coloured else look.letter, f"on {look.shades[0]}" if coloured else "")
+        text.append(f" {look.title} ").append(f"{tokens:,}", "bold")
         text.append(f" ({share(tokens / max(1, shown.budget_tokens))}{counted})", "dim")
         entries.append(text)
     entries.append(Text(f"{GOES} goes when it is flushed   {PINNED} pinned", "dim"))
@@ -139,7 +139,7 @@ def page_table(pages: Sequence[PageView], total: int, now: str = "pages, in the 
         ("share", True),
         ("age", True),
         ("words of", False),
-        ("goes", True),
+        ("goes, leaving", True),
     ):
         table.add_column(name, justify="right" if right else "left", no_wrap=True, max_width=18)
     table.add_column("why it is here", min_width=16)

@@ -16,6 +16,7 @@ from pagefault.runtime.host.timeline import Milestone, StepRow
 from pagefault.runtime.values import Message
 
 BAR_CELLS = 12
+BARS_MIN = 3
 LEVELS = " ▁▂▃▄▅▆▇█"
 ROLES = {"system": "blue", "user": "cyan", "assistant": "green", "tool": "magenta"}
 _COUNTS = (("steps", "steps"), ("faults", "page_faults"), ("evictions", "evictions"), ("flushes", "flushes"))
@@ -70,7 +71,8 @@ def life(stones: Sequence[Milestone]) -> Table:
         counts = [stone.statistics.get(name, 0) for stone in stones]
         grown = [now - then for then, now in pairwise(counts)]
         total = counts[-1] if counts else 0
-        table.add_row(Text(title, "dim"), f"{total:,}", Text(spark(grown), "cyan"))
+        bars = spark(grown) if len(grown) >= BARS_MIN else ""
+        table.add_row(Text(title, "dim"), f"{total:,}", Text(bars, "cyan"))
     return table
 
 
