@@ -15,7 +15,8 @@ BENCHMARK_FLAGS ?= --quick
 .PHONY: help install run test test-local lint types soak bench lock clean
 
 help:
-	@echo "make run     install, then run the village: 2,000 agents on Ray, no key and no server needed"
+	@echo "make run     install, then run the village: 2,000 agents on Ray, no key and no server needed;"
+	@echo "             in a second terminal, or afterwards: .venv/bin/pagefault ui"
 	@echo "make test    install, then run the tests"
 	@echo "make lint    ruff: style and format            make types   mypy --strict"
 	@echo "make test-local   the tests that ask a real model, which runs in the process"
@@ -25,7 +26,8 @@ help:
 install: $(VENV)/.installed
 
 run: install
-	$(BIN)/pagefault run examples/village.toml
+	$(BIN)/pagefault run examples/village.toml --folder pagefault-data
+	@echo "To look at the village, also while it runs: $(BIN)/pagefault ui"
 
 # Two at once, each with a Ray of its own; a module's tests stay together, as they share what is slow to start.
 TEST_FLAGS ?= -n 2 --dist loadfile

@@ -164,7 +164,7 @@ def test_hostile_names_and_words_are_shown_and_not_obeyed(visit: Visit, pictures
     row = page.locator("tbody tr", has_text="eve")
     shown = row.locator("a").inner_text()
     assert "<script>" in shown
-    assert "\N{SYMBOL FOR ESCAPE}[2J" in shown
+    assert "\u27e8ESC\u27e9[2J" in shown
     assert "\u27e8U+202E\u27e9" in shown
     assert not {sign for sign in shown if not sign.isprintable()}
     row.locator("a").click()

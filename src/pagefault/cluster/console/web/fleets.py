@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from pagefault.cluster import _ray
 from pagefault.cluster.api import Cluster
 from pagefault.cluster.console.reach import Which, does_run
+from pagefault.cluster.whereabouts import answers
 from pagefault.runtime.errors import ConfigError, PagefaultError, StoreUnavailable
 from pagefault.runtime.host.clock import SystemClock
 from pagefault.runtime.host.local import Local
@@ -20,6 +22,7 @@ from pagefault.runtime.store.open import JOURNAL_FILE, shard_count, shard_folder
 
 LINGER_S = 3.0
 """How long stores stay open after a look into them: the next click is answered at once, and a run can begin soon."""
+SURVEY_S = 15.0
 LIVE, STORES, NOTHING = "live", "stores", "nothing"
 
 
@@ -82,6 +85,7 @@ class FoundFleet:
         self._which = which
         self._clock = SystemClock()
         self._cluster: Cluster | None = None
+        self._ray_address = ""
         self._local: Local | None = None
         self._readers = 0
         self._lingering: asyncio.TimerHandle | None = None
@@ -99,10 +103,12 @@ class FoundFleet:
             return await self._survey_stores()
 
     async def _joined(self) -> Cluster | None:
+        if self._cluster is not None and not await asyncio.to_thread(answers, self._ray_address):
+            await self._leave()  # at once: Ray itself would try for a minute, and then end this process
         if self._cluster is None:
             fleet, _ = self._which.running()
             if fleet is not None and await does_run(fleet):
-                self._cluster = fleet
+                self._cluster, self._ray_address = fleet, _ray.gcs_address()
                 await self._close_stores()
         return self._cluster
 
@@ -110,7 +116,8 @@ class FoundFleet:
         fleet = self._cluster
         assert fleet is not None
         try:
-            rows = await fleet.survey()
+            async with asyncio.timeout(SURVEY_S):
+                rows = await fleet.survey()
         except Exception as error:  # noqa: BLE001  # a fleet that is killed raises whatever Ray finds first
             await self._leave()
             return self._nothing(error)

@@ -25,6 +25,8 @@ KEPT = 16
 """Moments of the past that are kept for the next click."""
 TEXT_MAX_CHARS = 4_000
 """Of a page's text in a map; all of it comes when the page is opened."""
+STORY_LINES_MAX = 64
+STORY_LINE_CHARS = 400
 MESSAGES_MAX_CHARS = 4_000_000
 STEPS_MAX = 400
 """Steps of one answer about a timeline."""
@@ -69,7 +71,8 @@ class Looks:
             part["is_cut"] = len(part["text"]) > TEXT_MAX_CHARS
             part["text"] = part["text"][:TEXT_MAX_CHARS]
         found |= {"source": seen.source, "were_sent": seen.were_sent, "messages": len(seen.messages)}
-        return {**found, "story": seen.story[-TEXT_MAX_CHARS:], "digest": seen.digest}
+        lines = seen.story.splitlines()[-STORY_LINES_MAX:]
+        return {**found, "story": [line[:STORY_LINE_CHARS] for line in lines], "digest": seen.digest}
 
     async def page(self, agent: str, step: int | None, page_id: str) -> dict[str, Any]:
         """One page in full.  Raises :class:`~pagefault.runtime.errors.UsageError` if it is not in the context then."""

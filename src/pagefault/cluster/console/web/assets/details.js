@@ -74,7 +74,7 @@ export async function coreTab({ map }) {
 }
 
 export async function storyTab({ map }) {
-  const lines = (map?.story ?? "").split("\n").filter(Boolean);
+  const lines = map?.story ?? [];
   if (!lines.length) return [h("p", { class: "empty", text: "Nothing has happened yet." })];
   return [h("ol", { class: "story" }, lines.map((line) => h("li", {}, words(line))))];
 }

@@ -4,14 +4,13 @@
 const INVISIBLE =
   /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]|[\u{e0000}-\u{e007f}]|[\ud800-\udfff]/gu;
 
-const PICTURES_OF_CONTROLS = 0x2400;
+const CONTROLS = "NUL SOH STX ETX EOT ENQ ACK BEL BS HT LF VT FF CR SO SI DLE DC1 DC2 DC3 DC4 NAK SYN ETB CAN EM SUB ESC FS GS RS US".split(" ");
 
 /** A text whose every character is seen; line breaks and tabs stay. */
 export function visible(text) {
   return String(text).replace(/\r\n/g, "\n").replace(INVISIBLE, (sign) => {
     const code = sign.codePointAt(0);
-    if (code < 0x20) return String.fromCodePoint(PICTURES_OF_CONTROLS + code);
-    if (code === 0x7f) return "\u2421";
+    if (code < 0x20) return `\u27e8${CONTROLS[code]}\u27e9`;
     return `\u27e8U+${code.toString(16).toUpperCase().padStart(4, "0")}\u27e9`;
   });
 }

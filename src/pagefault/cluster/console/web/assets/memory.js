@@ -75,7 +75,7 @@ export class MemoryRibbon {
     const edge = isSplit ? ` ${part.isFirst ? "" : "goes-on"} ${part.isLast ? "" : "to-go-on"}` : "";
     const style = { left: `${part.left}px`, top: `${part.line * LINE_PX}px`, width: `${Math.max(1, part.wide - 2)}px` };
     const kind = `k-${block.region.kind}${block.page ? ` p-${kindClass(block.page)}` : ""}`;
-    const properties = { class: `block ${kind}${block.page?.goes ? " going" : ""}${block.page?.pinned ? " pinned" : ""}${block.page?.trust === "others" ? " others" : ""}${edge}`, style, data: { key: block.key } };
+    const properties = { class: `block ${kind}${block.page?.goes ? " going" : ""}${block.page?.pinned ? " pinned" : ""}${part.wide < 18 ? " slim" : ""}${edge}`, style, data: { key: block.key } };
     if (!isMain) return h("div", { ...properties, "aria-hidden": "true", on: { click: () => this.take(block) } });
     const label = part.wide >= LABEL_AT_PX ? this.label(block, part.wide) : "";
     return h("div", {
