@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
 import threading
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Self
 
 import httpx2
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
 from pagefault.cluster.console.web.fleets import OwnFleet
 from pagefault.cluster.console.web.serving import Address, PageServer
 from pagefault.runtime.host.local import Local
 from tests.cluster.console.lived import HOSTILE, chronicle, live
 
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+NEEDS_CHROMIUM = pytest.mark.skipif(
+    CHROMIUM is None, reason="there is no Chromium here; on Debian: apt install chromium"
+)
 NAME = f"eve {HOSTILE[:60]}"
 """A name that would do harm wherever it is not shown as text."""
 
@@ -45,7 +52,8 @@ async def client_of(server: PageServer, **fields: object) -> AsyncIterator[httpx
 class Page:
     """A fleet with its page in a thread of its own, for browsers that are driven from this one."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, fleet: AbstractAsyncContextManager[Local], address: Address) -> None:
+        self._opened = fleet
         self._address = address
         self._ready = threading.Event()
         self._over: asyncio.Event | None = None
@@ -58,15 +66,10 @@ class Page:
     async def _live(self) -> None:
         self._over, self.loop = asyncio.Event(), asyncio.get_running_loop()
         try:
-            async with Local(embedder="hash") as fleet:
-                for name in ("ada", NAME):
-                    await live(fleet, name)
-                await fleet.spawn_many(chronicle(f"villager-{number:02}") for number in range(30))
-                self.fleet = fleet
-                async with serving(fleet, self._address) as server:
-                    self.url = server.url
-                    self._ready.set()
-                    await self._over.wait()
+            async with self._opened as self.fleet, serving(self.fleet, self._address) as server:
+                self.url = server.url
+                self._ready.set()
+                await self._over.wait()
         except BaseException as problem:  # told to the thread that waits for it
             self._problem = problem
             raise
@@ -86,7 +89,33 @@ class Page:
         self._thread.join(30)
 
 
+@asynccontextmanager
+async def _lived_in() -> AsyncIterator[Local]:
+    async with Local(embedder="hash") as fleet:
+        for name in ("ada", NAME):
+            await live(fleet, name)
+        await fleet.spawn_many(chronicle(f"villager-{number:02}") for number in range(30))
+        yield fleet
+
+
 @pytest.fixture(scope="module")
 def page() -> Iterator[Page]:
-    with Page(Address(port=0, may_control=True)) as page:
+    with Page(_lived_in(), Address(port=0, may_control=True)) as page:
         yield page
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where pictures are kept: the folder that ``PAGEFAULT_SCREENSHOTS`` names, else one of pytest's."""
+    named = os.environ.get("PAGEFAULT_SCREENSHOTS")
+    folder = Path(named) if named else tmp_path_factory.mktemp("pictures")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

@@ -6,31 +6,21 @@ Pictures are kept in the folder that ``PAGEFAULT_SCREENSHOTS`` names, else in py
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
+from tests.cluster.console.web.conftest import NEEDS_CHROMIUM
 from tests.cluster.console.web.conftest import Page as ServedPage
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here; on Debian: apt install chromium")
+pytestmark = NEEDS_CHROMIUM
 WATCH = """
 window.violations = [];
 document.addEventListener("securitypolicyviolation", (event) => window.violations.push(event.violatedDirective));
 """
 CELL = "canvas.cells"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 class Visit:
@@ -71,14 +61,6 @@ def visit(browser: Browser, page: ServedPage) -> Iterator[Visit]:
     yield visit
     visit.check()
     context.close()
-
-
-@pytest.fixture(scope="session")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    named = os.environ.get("PAGEFAULT_SCREENSHOTS")
-    folder = Path(named) if named else tmp_path_factory.mktemp("pictures")
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def test_from_the_fleet_to_an_agent_a_step_and_a_page(visit: Visit, pictures: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -19,6 +19,8 @@ QUEUED_MAX = 4
 REST_FACTOR = 20
 """A survey is followed by a pause of so many times its own length: it never takes more than a twentieth of the time."""
 RETRY_MS = 5_000
+FRESH_S = 30.0
+"""What was seen so long ago is shown at once to whoever comes; the next survey corrects it."""
 
 
 class Feed:
@@ -39,12 +41,13 @@ class Feed:
         self._task: asyncio.Task[None] | None = None
         self.surveys = 0
         self.last: Seen | None = None
+        self._told_s = 0.0
 
     @property
     def clients(self) -> int:
         return len(self._clients)
 
-    async def events(self) -> AsyncIterator[bytes]:
+    async def events(self) -> AsyncGenerator[bytes]:
         """Events for one browser, without end.
 
         Raises :class:`~pagefault.runtime.errors.Overloaded` when too many watch already.
@@ -53,6 +56,9 @@ class Feed:
             raise Overloaded(f"{self._clients_max} browsers watch already", RETRY_MS)
         queue: asyncio.Queue[bytes] = asyncio.Queue(QUEUED_MAX)
         self._clients[queue] = False
+        if self.last is not None and time.monotonic() - self._told_s < FRESH_S:
+            queue.put_nowait(_event("whole", {**self._roster.whole(), **_about(self.last)}))
+            self._clients[queue] = True
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._watch(), name="survey of the fleet")
         try:
@@ -76,7 +82,8 @@ class Feed:
             self.last = seen = await self._survey()
             self.surveys += 1
             took_s = time.monotonic() - began_s
-            said = {"fleet": seen.title, "mode": seen.mode, "problem": seen.problem, "at_ms": seen.at_ms}
+            self._told_s = time.monotonic()
+            said = _about(seen)
             self._tell({**self._roster.take(seen.rows), **said, "survey_ms": round(took_s * 1000, 1)}, said)
             await asyncio.sleep(max(self._interval_s, REST_FACTOR * took_s))
 
@@ -93,6 +100,10 @@ class Feed:
                 queue.get_nowait()
             queue.put_nowait(everything)
             self._clients[queue] = True
+
+
+def _about(seen: Seen) -> dict[str, Any]:
+    return {"fleet": seen.title, "mode": seen.mode, "problem": seen.problem, "at_ms": seen.at_ms}
 
 
 def _event(name: str, data: Mapping[str, Any]) -> bytes:

@@ -23,6 +23,7 @@ from pagefault.runtime.store.open import JOURNAL_FILE, shard_count, shard_folder
 LINGER_S = 3.0
 """How long stores stay open after a look into them: the next click is answered at once, and a run can begin soon."""
 SURVEY_S = 15.0
+PROBE_S = 1.0
 LIVE, STORES, NOTHING = "live", "stores", "nothing"
 
 
@@ -116,12 +117,23 @@ class FoundFleet:
         fleet = self._cluster
         assert fleet is not None
         try:
-            async with asyncio.timeout(SURVEY_S):
-                rows = await fleet.survey()
+            rows = await self._patiently(fleet)
         except Exception as error:  # noqa: BLE001  # a fleet that is killed raises whatever Ray finds first
             await self._leave()
             return self._nothing(error)
         return Seen(rows, fleet.name, LIVE, self._clock.now_ms())
+
+    async def _patiently(self, fleet: Cluster) -> list[AgentRow]:
+        """A survey, for as long as somebody is there to answer it."""
+        survey = asyncio.create_task(fleet.survey(), name="survey")
+        try:
+            async with asyncio.timeout(SURVEY_S):
+                while not (await asyncio.wait({survey}, timeout=PROBE_S))[0]:
+                    if not await asyncio.to_thread(answers, self._ray_address):
+                        raise StoreUnavailable(f"the fleet {fleet.name} has ended")
+            return await survey
+        finally:
+            survey.cancel()
 
     async def _survey_stores(self) -> Seen:
         folder, problem = self._folder, ""

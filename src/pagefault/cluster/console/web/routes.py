@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import asdict
 from importlib.resources import files
 from typing import Any
@@ -158,10 +159,11 @@ def _problem(error: Exception) -> Response:
     return JSONResponse({"error": text}, status)
 
 
-async def _after(first: bytes, events: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    yield first
-    async for event in events:
-        yield event
+async def _after(first: bytes, events: AsyncGenerator[bytes]) -> AsyncIterator[bytes]:
+    async with aclosing(events):
+        yield first
+        async for event in events:
+            yield event
 
 
 def _asset(name: str) -> Response:
