@@ -11,7 +11,6 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 
 from pagefault.policies.contract import Leave
-from pagefault.runtime.kernel.guard import GuardedEviction
 from pagefault.runtime.kernel.pager import EVERYTHING, protected, tokens_to_free
 from pagefault.runtime.kernel.pages import facts
 from pagefault.runtime.kernel.state import AgentData
@@ -43,17 +42,14 @@ def outlook(data: AgentData, used: int) -> Outlook:
     needed = tokens_to_free(data, max(used, settings.high_tokens))
     staying = protected(data, settings.keep_last_pages)
     try:
-        first, rest = _copies(data.eviction)
+        asked = deepcopy(data.eviction)
     except Exception as error:  # noqa: BLE001 - a plug-in may hold what cannot be copied
         return Outlook(kept, problem=f"{data.eviction.name} cannot be copied: {type(error).__name__}: {error}")
-    flushed = [PageId(each) for each in first.victims(needed, staying, data.turn)]
-    others = [PageId(each) for each in rest.victims(EVERYTHING, staying, data.turn)]
+    # Both of one copy: asked again at once a policy answers the same, and a copy can cost more than the answer.
+    flushed = [PageId(each) for each in asked.victims(needed, staying, data.turn)]
+    others = [PageId(each) for each in asked.victims(EVERYTHING, staying, data.turn)]
     order = tuple(dict.fromkeys([*flushed, *others]))
-    return Outlook(kept, order, len(flushed), {page_id: _leaves(data, page_id) for page_id in order}, first.problem)
-
-
-def _copies(eviction: GuardedEviction) -> tuple[GuardedEviction, GuardedEviction]:
-    return deepcopy(eviction), deepcopy(eviction)
+    return Outlook(kept, order, len(flushed), {page_id: _leaves(data, page_id) for page_id in order}, asked.problem)
 
 
 def _kept(data: AgentData) -> dict[PageId, str]:

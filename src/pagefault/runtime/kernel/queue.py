@@ -129,8 +129,10 @@ class Queue:
 
         A placeholder for a result that is not there goes on the account of the entry that comes next, or of the last.
         """
+        costs = {page_id: entry.page.tokens for page_id, entry in self._entries.items()}
+        if sum(costs.values()) == self.assemble()[1]:
+            return costs  # nothing is shown otherwise than it was counted, as nearly always
         assembly = _Assembly(self._counter)
-        costs: dict[PageId, int] = {}
         before = 0
         for page_id, entry in self._entries.items():
             assembly.add(entry)
