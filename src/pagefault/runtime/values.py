@@ -147,13 +147,15 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message as a processor sends it.  ``role``: ``system``, ``user``, ``assistant`` or ``tool``."""
+    """One message as a processor sends it.  ``role``: ``system``, ``user``, ``assistant`` or ``tool``.  ``reasoning``
+    are the items, as JSON, that a server gave with this message's calls and wants to have back."""
 
     role: str
     text: str
     calls: tuple[FunctionCall, ...] = ()
     answers: str = ""
     name: str = ""
+    reasoning: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,7 +275,8 @@ class Usage:
 @dataclass(frozen=True, slots=True)
 class ModelReply:
     """A complete answer.  ``finish`` is ``stop``, ``calls``, ``length`` or ``refusal``; ``repaired`` says
-    that the text had to be mended before calls could be read from it; ``attempts`` counts requests sent."""
+    that the text had to be mended before calls could be read from it; ``attempts`` counts requests sent.
+    ``reasoning`` are items for the server alone, as JSON; they are sent back with the calls while the chain lasts."""
 
     text: str = ""
     calls: tuple[FunctionCall, ...] = ()
@@ -281,6 +284,15 @@ class ModelReply:
     finish: str = "stop"
     repaired: bool = False
     attempts: int = 1
+    reasoning: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reasoning:
+    """What a server gave with the call of this id, for the rest of its chain."""
+
+    call_id: str
+    items: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

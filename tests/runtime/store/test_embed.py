@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pagefault import Agent
 from pagefault.runtime.errors import (
     ConfigError,
     EmbeddingMismatch,
@@ -23,8 +25,10 @@ from pagefault.runtime.errors import (
     ModelUnavailable,
     UnknownName,
 )
+from pagefault.runtime.host.local import Local
 from pagefault.runtime.store.embed import HashEmbedder, OpenAIEmbedder, WordLlamaEmbedder, make_embedder
 from pagefault.runtime.store.protocols import Embedder
+from pagefault.runtime.testing.fake_openai import FakeOpenAI
 
 LOCAL: list[Embedder] = [HashEmbedder(), HashEmbedder(7), WordLlamaEmbedder(), WordLlamaEmbedder(64)]
 
@@ -88,7 +92,7 @@ def test_names_and_settings_that_do_not_fit(monkeypatch: pytest.MonkeyPatch) -> 
             "embedder.base_url: found 'http://x', allowed: nothing",
         ),
         (
-            lambda: make_embedder("openai:nomic", base_url="http://x"),
+            lambda: make_embedder("openai:nomic", api_key="k"),
             "embedder.dimension: found 0, allowed: the length",
         ),
         (lambda: make_embedder("openai:text-embedding-3-small"), "embedder.api_key: found '', allowed: a key"),
@@ -232,3 +236,27 @@ def test_vectors_of_another_length_are_a_mismatch() -> None:
         with pytest.raises(EmbeddingMismatch, match=r"vectors have 3 numbers, 2 were configured"):
             remote(url).embed(["a"])
         assert len(requests) == 1
+
+
+def test_a_name_may_say_where_the_model_is_and_how_long_its_vectors_are() -> None:
+    with FakeOpenAI(dimension=48) as server:
+        asked = make_embedder(f"openai:nomic@{server.base_url}")
+        told = make_embedder(f"openai:@cf/baai/bge@{server.base_url}#48")
+        assert (asked.name, asked.dimension) == ("openai:nomic", 48)
+        assert (told.name, told.dimension) == ("openai:@cf/baai/bge", 48)
+        assert told.embed(["a", "b"]).shape == (2, 48)
+    with pytest.raises(ConfigError, match=r"embedder\.dimension"):
+        make_embedder("openai:nomic#0", api_key="k")
+
+
+async def test_a_fleet_finds_by_any_endpoint_and_refuses_another_length_naming_both(tmp_path: Path) -> None:
+    async def keep(server: FakeOpenAI) -> None:
+        async with Local(tmp_path, embedder=f"openai:nomic@{server.base_url}") as fleet:
+            ref = await fleet.spawn(Agent("ann"))
+            await ref.ask("the tea is green")
+
+    with FakeOpenAI(dimension=48) as server:
+        await keep(server)
+        await keep(server)
+    with FakeOpenAI(dimension=32) as other, pytest.raises(EmbeddingMismatch, match=r"openai:nomic \(48.*\(32\)"):
+        await keep(other)

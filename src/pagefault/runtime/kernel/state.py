@@ -44,6 +44,7 @@ from pagefault.runtime.values import (
     PageId,
     PageKind,
     Priority,
+    Reasoning,
     Space,
 )
 
@@ -73,7 +74,7 @@ class Chain:
     all of this: it is the continuation.  ``said`` is what whoever began the chain is told, ``failed`` whether
     that is why there is no answer.  ``crashes`` counts deaths of the host in what ``died_in`` names,
     the last of them after ``died_at_step`` steps; see :mod:`.quarantine`.  ``approved`` is a pending call
-    that an operator has agreed to.
+    that an operator has agreed to.  ``reasoning`` goes back to the model's server with the calls it belongs to.
     """
 
     interrupt: Interrupt
@@ -95,6 +96,7 @@ class Chain:
     died_in: str = ""
     died_at_step: int = 0
     approved: str = ""
+    reasoning: list[Reasoning] = field(default_factory=list)
 
     @property
     def cause(self) -> InterruptId:

@@ -23,10 +23,12 @@ from pagefault.runtime.values import (
     Interrupt,
     InterruptId,
     InterruptKind,
+    Message,
     ModelReply,
     ModelRequest,
     PageId,
     Priority,
+    Reasoning,
 )
 
 
@@ -209,15 +211,38 @@ def model_effect(data: AgentData, assembled: Assembled) -> CallModel:
     outstanding = data.outstanding
     assert outstanding is not None, "nothing is outstanding"
     assert outstanding.kind == "model", "no model call is outstanding"
+    messages, tokens = _with_reasoning(data, assembled)
     request = ModelRequest(
         agent=data.definition.id,
-        messages=assembled.messages,
+        messages=messages,
         functions=data.functions.schemas(),
-        prompt_tokens=data.context.corrected(assembled.tokens),
+        prompt_tokens=tokens,
         reply_tokens_max=data.definition.context.reply_tokens,
         priority=data.priority,
     )
     return CallModel(outstanding.cause, outstanding.call_id, request)
+
+
+def _with_reasoning(data: AgentData, assembled: Assembled) -> tuple[tuple[Message, ...], int]:
+    """The messages with the chain's reasoning, the newest as far as it fits, and their tokens.
+
+    It belongs to calls: where their page has left, it stays away, too.
+    """
+    tokens = data.context.corrected(assembled.tokens)
+    if data.chain is None or not data.chain.reasoning:
+        return assembled.messages, tokens
+    kept = {each.call_id: each.items for each in data.chain.reasoning}
+    messages = list(assembled.messages)
+    for place in range(len(messages) - 1, -1, -1):
+        calls = messages[place].calls
+        items = kept.get(calls[0].id, ()) if calls else ()
+        added = data.context.corrected(sum(data.counter.count(item) for item in items)) if items else 0
+        if tokens + added > data.definition.context.high_tokens:
+            break
+        if items:
+            messages[place] = replace(messages[place], reasoning=items)
+            tokens += added
+    return tuple(messages), tokens
 
 
 def take_model_reply(data: AgentData, chain: Chain, reply: ModelReply, counted_tokens: int) -> None:
@@ -228,7 +253,8 @@ def take_model_reply(data: AgentData, chain: Chain, reply: ModelReply, counted_t
     statistics.prompt_tokens += reply.usage.prompt_tokens or counted_tokens
     statistics.reply_tokens += reply.usage.reply_tokens
     statistics.cached_tokens += reply.usage.cached_tokens
-    if data.context.learn(counted_tokens, reply.usage.prompt_tokens):
+    # With reasoning in it a prompt is longer than what was counted, and teaches nothing.
+    if not chain.reasoning and data.context.learn(counted_tokens, reply.usage.prompt_tokens):
         data.notice("recounted", value=data.context.correction_permille)
     if len(reply.calls) > limit:
         data.notice("calls_limit", value=limit)
@@ -237,6 +263,8 @@ def take_model_reply(data: AgentData, chain: Chain, reply: ModelReply, counted_t
     take_reply(data, reply)
     chain.proceed = chain.yielding = False
     chain.pending = list(reply.calls)
+    if reply.reasoning and reply.calls:
+        chain.reasoning.append(Reasoning(reply.calls[0].id, reply.reasoning))
     if not reply.calls and reply.text and data.definition.plain_text == "deliver":
         chain.said.append(reply.text)
         data.emit(Deliver(chain.cause, chain.interrupt.sender, reply.text))

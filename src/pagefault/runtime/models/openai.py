@@ -1,4 +1,4 @@
-"""A processor for every server that speaks OpenAI's Chat Completions.
+"""A processor for every server that speaks OpenAI's Chat Completions or Responses.
 
 Requests, retries and reading are ours; the SDK gives connections, proxies, certificates and headers.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,6 +18,7 @@ import openai
 import structlog
 
 from pagefault.runtime.errors import ConfigError, ModelError, ModelMalformed, ModelRefused, ModelUnavailable
+from pagefault.runtime.models import responses
 from pagefault.runtime.models.clients import CONNECT_SECONDS, BodyTooLarge, ClientHandle
 from pagefault.runtime.models.ladder import (
     SHARED_MEMORY,
@@ -42,6 +44,7 @@ from pagefault.runtime.values import ModelReply, ModelRequest
 _log = structlog.get_logger("pagefault.models")
 
 OPENAI_URL = "https://api.openai.com/v1"
+APIS = ("chat", "responses")
 OPENAI_HOST = "api.openai.com"
 BODY_BYTES_MAX = 16 * 1024 * 1024
 NO_KEY = "no-key"  # the SDK insists on one; local servers do not look at it
@@ -50,7 +53,7 @@ OneMore = Callable[[], Awaitable[None]]
 
 
 class OpenAIProcessor:
-    """A model behind a Chat Completions server.
+    """A model behind a server of Chat Completions, or of Responses.
 
     Args:
         model: its name on the server.
@@ -58,6 +61,7 @@ class OpenAIProcessor:
         api_key: ``OPENAI_API_KEY`` if not given; servers other than OpenAI's do without.
         functions: how functions are offered: ``native``, ``schema``, ``text``, or ``auto``, which begins
             with native and steps down when the server cannot do it.
+        api: ``chat``, which every server has, or ``responses``, which keeps the reasoning of a chain.
         stream: have the answer streamed; nothing is taken before its end either way.
         strict: ask for arguments that keep to their schema.
         temperature, top_p, seed: passed on if given.
@@ -79,6 +83,7 @@ class OpenAIProcessor:
         base_url: str | None = None,
         api_key: str | None = None,
         functions: str = "auto",
+        api: str = "chat",
         stream: bool = False,
         strict: bool = True,
         temperature: float | None = None,
@@ -95,6 +100,8 @@ class OpenAIProcessor:
             raise ConfigError("model.name", model, "the name of a model, as in 'openai:gpt-4.1-mini'")
         if functions != "auto" and functions not in tuple(Rung):
             raise ConfigError("model.functions", functions, "'auto', 'native', 'schema' or 'text'")
+        if api not in APIS:
+            raise ConfigError("model.api", api, "'chat' or 'responses'")
         self.name = f"openai:{model}"
         self.window_tokens = window_tokens
         self.base_url = _base_url(base_url)
@@ -104,7 +111,9 @@ class OpenAIProcessor:
         self._fixed_rung = None if functions == "auto" else Rung(functions)
         self._stream = stream
         self._strict = strict
-        sampling = {"temperature": temperature, "top_p": top_p, "seed": seed}
+        self._is_responses = api == "responses"
+        # Responses knows no seed.
+        sampling = {"temperature": temperature, "top_p": top_p, "seed": None if self._is_responses else seed}
         self._sampling = {name: value for name, value in sampling.items() if value is not None}
         self._retry = retry
         self._timing = timing
@@ -114,6 +123,8 @@ class OpenAIProcessor:
         self._handle = ClientHandle(self.base_url, self._api_key, body_bytes_max)
         # Newer models of OpenAI's refuse the old name, older servers do not know the new one.
         self._limit_name = "max_completion_tokens" if self._is_openai else "max_tokens"
+        if self._is_responses:
+            self._limit_name = "max_output_tokens"
 
     async def reply(self, request: ModelRequest) -> ModelReply:
         """Answer one request completely; see :class:`~pagefault.runtime.models.protocols.Processor`."""
@@ -189,28 +200,62 @@ class OpenAIProcessor:
         return self._read(completion, request, rung, attempts_before + attempt)
 
     def _payload(self, request: ModelRequest, rung: Rung) -> dict[str, Any]:
-        sent = payload(rung, request, strict=self._strict, mend_arguments=not self._is_openai)
+        make = responses.payload if self._is_responses else payload
+        sent = make(rung, request, strict=self._strict, mend_arguments=not self._is_openai)
         sent |= self._sampling
         sent[self._limit_name] = request.reply_tokens_max
         if self._is_openai:
             # Requests with the same beginning go to the machine that has it cached.
             sent["prompt_cache_key"] = str(request.agent)
         if self._stream:
-            sent |= {"stream": True, "stream_options": {"include_usage": True}}
+            sent |= (
+                {"stream": True} if self._is_responses else {"stream": True, "stream_options": {"include_usage": True}}
+            )
         return sent | self._extra_body
 
     async def _ask(self, sent: dict[str, Any], seconds: float) -> Completion:
-        completions = self._handle.client().chat.completions.with_streaming_response
+        client = self._handle.client()
         timeout = openai.Timeout(seconds, connect=min(CONNECT_SECONDS, seconds))
         # As the SDK's own parameters the messages would be walked through by their type hints, which takes it
         # 20 ms for a context of 8k tokens; as a body they go out as they are.
-        async with completions.create(model=self._model, messages=(), extra_body=sent, timeout=timeout) as response:
+        asked: AbstractAsyncContextManager[Any]
+        if self._is_responses:
+            asked = client.responses.with_streaming_response.create(
+                model=self._model, input="", extra_body=sent, timeout=timeout
+            )
+        else:
+            asked = client.chat.completions.with_streaming_response.create(
+                model=self._model, messages=(), extra_body=sent, timeout=timeout
+            )
+        async with asked as response:
             pieces = response.iter_bytes()
             if self._stream and "text/event-stream" in response.headers.get("content-type", "").lower():
-                return await self._read_stream(pieces, response.headers)
+                read = self._read_responses if self._is_responses else self._read_stream
+                return await read(pieces, response.headers)
             answer = read_json(b"".join([piece async for piece in pieces]))
+            if self._is_responses:
+                return self._read_response(answer, response.headers)
             self._raise_for_error(answer, response.headers)
             return read_completion(answer)
+
+    async def _read_responses(self, pieces: AsyncIterator[bytes], headers: Mapping[str, str]) -> Completion:
+        events, stream = EventLines(), responses.ResponseStream()
+        async for piece in pieces:
+            for data in events.feed(piece):
+                answer = None if data.strip() == _DONE else stream.feed(read_json(data))
+                if answer is not None:
+                    return self._read_response(answer, headers)
+        rest = events.rest()
+        answer = stream.feed(read_json(rest)) if rest and rest != _DONE else None
+        if answer is None:
+            raise ModelMalformed("the stream ended before the answer did (no response.completed)")
+        return self._read_response(answer, headers)
+
+    def _read_response(self, answer: Mapping[str, Any], headers: Mapping[str, str]) -> Completion:
+        status = responses.problem_in(answer)
+        if status:
+            raise self._problem(status, answer, headers)
+        return responses.read_response(answer)
 
     async def _read_stream(self, pieces: AsyncIterator[bytes], headers: Mapping[str, str]) -> Completion:
         events, assembler = EventLines(), StreamAssembler()
@@ -288,6 +333,8 @@ class OpenAIProcessor:
             )
 
     def _renamed_limit(self, error: ModelError) -> bool:
+        if self._is_responses:
+            return False
         asked_for = isinstance(error, ModelRefused) and "max_completion_tokens" in error.message
         if not asked_for or self._limit_name == "max_completion_tokens":
             return False

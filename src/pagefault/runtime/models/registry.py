@@ -134,6 +134,7 @@ _OPENAI_OPTIONS: Mapping[str, _Read] = {
     "base_url": _text,
     "api_key_env": _text,
     "functions": _text,
+    "api": _text,
     "stream": _truth,
     "strict": _truth,
     "temperature": _number,

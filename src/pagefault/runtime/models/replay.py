@@ -36,6 +36,7 @@ def request_hash(request: ModelRequest) -> str:
 
 def _message_texts(message: Message) -> Iterator[str]:
     yield from (message.role, message.text, message.answers, message.name, str(len(message.calls)))
+    yield from message.reasoning
     for call in message.calls:
         yield from (call.id, call.name, call.arguments)
 

@@ -82,6 +82,7 @@ class Completion:
     calls: list[FunctionCall] = field(default_factory=list)
     finish: str = ""
     usage: Usage = field(default_factory=Usage)
+    reasoning: list[str] = field(default_factory=list)
 
 
 def read_json(body: bytes) -> dict[str, Any]:
@@ -261,6 +262,7 @@ def to_reply(
         finish=finish_of(completion, calls=bool(calls)),
         repaired=repaired,
         attempts=attempts,
+        reasoning=tuple(clean(item) for item in completion.reasoning),
     )
 
 

@@ -53,6 +53,7 @@ TAGS: Final[Mapping[str, type]] = types.MappingProxyType(
         "request": values.ModelRequest,
         "usage": values.Usage,
         "reply": values.ModelReply,
+        "reasoning": values.Reasoning,
         "hit": values.Hit,
         "query": values.ArchiveQuery,
         "result": values.SearchResult,

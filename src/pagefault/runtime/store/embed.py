@@ -6,6 +6,7 @@ import math
 import os
 import re
 import time
+import weakref
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
@@ -35,7 +36,9 @@ OPENAI_DIMENSIONS: Final[Mapping[str, int]] = {
     "text-embedding-3-large": 3072,
     "text-embedding-ada-002": 1536,
 }
-NAME: Final = re.compile(r"(?P<kind>wordllama|hash)(?:-(?P<dimension>\d{1,5}))?|openai:(?P<model>.+)")
+NAME: Final = re.compile(
+    r"(?P<kind>wordllama|hash)(?:-(?P<dimension>\d{1,5}))?|openai:(?P<model>.+?)(?:@(?P<base_url>https?://\S+?))?(?:#(?P<size>\d{1,5}))?"
+)
 
 
 class HashEmbedder:
@@ -128,6 +131,7 @@ class OpenAIEmbedder:
         self._client = openai.OpenAI(
             api_key=key or "unused", base_url=base_url or None, max_retries=0, timeout=timeout_ms / 1000
         )
+        weakref.finalize(self, self._client.close)  # nobody closes an embedder: it goes with whoever has it
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """Shape ``(len(texts), dimension)``, unit rows (zeros for a blank text, which is not sent).
@@ -144,11 +148,15 @@ class OpenAIEmbedder:
             rows[part] = self._request(sent)
         return _unit(rows)
 
-    def _request(self, texts: list[str]) -> Vectors:
+    def measured(self) -> int:
+        """How long this model's vectors are, asked with one short text.  Raises as :meth:`embed` does."""
+        return int(self._request(["length"], any_length=True).shape[1])
+
+    def _request(self, texts: list[str], *, any_length: bool = False) -> Vectors:
         attempt = 1
         while True:
             try:
-                return self._ask(texts)
+                return self._ask(texts, any_length=any_length)
             except ModelError as error:
                 error.attempts = attempt
                 if not error.retryable or attempt >= self._attempts:
@@ -157,7 +165,7 @@ class OpenAIEmbedder:
             self._sleep(min(pause_ms, self._wait_ms_max) / 1000)
             attempt += 1
 
-    def _ask(self, texts: list[str]) -> Vectors:
+    def _ask(self, texts: list[str], *, any_length: bool) -> Vectors:
         where = f"{self.name} at {self._client.base_url.host}"
         try:
             answer = self._client.embeddings.create(model=self._model, input=texts, encoding_format="float")
@@ -167,9 +175,9 @@ class OpenAIEmbedder:
             raise ModelUnavailable(f"{where}: cannot be reached: {error}") from error
         except (openai.OpenAIError, ValueError) as error:  # ValueError: the body is no JSON
             raise ModelMalformed(f"{where}: the answer cannot be read: {error}") from error
-        return self._vectors(where, answer, len(texts))
+        return self._vectors(where, answer, len(texts), any_length=any_length)
 
-    def _vectors(self, where: str, answer: Any, expected: int) -> Vectors:
+    def _vectors(self, where: str, answer: Any, expected: int, *, any_length: bool) -> Vectors:
         """Check an answer that may be anything: other servers, other manners."""
         items = getattr(answer, "data", None)
         if not isinstance(items, list) or len(items) != expected:
@@ -179,9 +187,9 @@ class OpenAIEmbedder:
             rows = np.array([item.embedding for item in sorted(items, key=lambda item: item.index)], dtype=np.float32)
         except (AttributeError, TypeError, ValueError) as error:
             raise ModelMalformed(f"{where}: answered something else than vectors of one length") from error
-        if rows.ndim != 2:
+        if rows.ndim != 2 or not rows.shape[1]:
             raise ModelMalformed(f"{where}: answered something else than vectors")
-        if rows.shape[1] != self.dimension:
+        if rows.shape[1] != self.dimension and not any_length:
             raise EmbeddingMismatch(f"{where}: vectors have {rows.shape[1]} numbers, {self.dimension} were configured")
         if not np.isfinite(rows).all():
             raise ModelMalformed(f"{where}: answered vectors with numbers that are not finite")
@@ -191,21 +199,25 @@ class OpenAIEmbedder:
 def make_embedder(name: str, *, base_url: str = "", api_key: str = "", dimension: int = 0) -> Embedder:
     """The embedder of a name: ``wordllama``, ``wordllama-128``, ``hash``, ``hash-32``, ``openai:MODEL``.
 
-    ``base_url`` and ``api_key`` are for ``openai:``; ``dimension`` 0 means the model's own, which has to be
-    given for models that are not OpenAI's.
+    ``openai:MODEL@http://host/v1`` is a model of another server, ``openai:MODEL@http://host/v1#768`` says how long its
+    vectors are, so that nobody has to ask; ``base_url`` and ``dimension`` say the same.  ``dimension`` 0 means the
+    model's own: known for OpenAI's, and asked for with one short text elsewhere.
 
     Raises :class:`~pagefault.runtime.errors.UnknownName` for another name and
-    :class:`~pagefault.runtime.errors.ConfigError` for settings that do not fit.
+    :class:`~pagefault.runtime.errors.ConfigError` for settings that do not fit; a server that has to be asked may
+    raise a :class:`~pagefault.runtime.errors.ModelError`.
     """
     found = NAME.fullmatch(name)
     if found is None:
         raise UnknownName(f"no embedder is called {name!r}; there are: wordllama, wordllama-N, hash, openai:MODEL")
     model = found["model"]
     if model is not None:
-        size = dimension or OPENAI_DIMENSIONS.get(model, 0)
-        if not size:
-            raise ConfigError("embedder.dimension", dimension, f"the length of the vectors of {model!r}")
-        return OpenAIEmbedder(model, size, base_url=base_url, api_key=api_key)
+        address = base_url or found["base_url"] or ""
+        size = dimension or int(found["size"] or 0) or OPENAI_DIMENSIONS.get(model, 0)
+        if size or address:
+            asked = OpenAIEmbedder(model, size or 1, base_url=address, api_key=api_key)
+            return asked if size else OpenAIEmbedder(model, asked.measured(), base_url=address, api_key=api_key)
+        raise ConfigError("embedder.dimension", dimension, f"the length of the vectors of {model!r}")
     if base_url or api_key:
         raise ConfigError("embedder.base_url", base_url, f"nothing: {name!r} runs in this process")
     size = int(found["dimension"] or dimension)

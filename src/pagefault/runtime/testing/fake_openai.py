@@ -5,9 +5,9 @@
     with FakeOpenAI([busy(retry_after="1"), Answer("Hello")]) as server:
         processor = OpenAIProcessor("any-model", base_url=server.base_url)
 
-It serves ``/v1/chat/completions`` (streamed or not), ``/v1/embeddings`` and ``/v1/models``.  Each chat
-request takes the next behaviour of the script; when there are none left, ``respond`` answers.  All
-behaviours are in :mod:`pagefault.runtime.testing.fake_openai_answers`.
+It serves ``/v1/chat/completions`` and ``/v1/responses`` (streamed or not), ``/v1/embeddings`` and
+``/v1/models``.  Each chat request takes the next behaviour of the script; when there are none left, ``respond``
+answers.  All behaviours are in :mod:`pagefault.runtime.testing.fake_openai_answers`.
 """
 
 from __future__ import annotations
@@ -196,7 +196,7 @@ class FakeOpenAI:
         path = exchange.request.path
         if self._api_key is not None and exchange.request.headers.get("authorization") != f"Bearer {self._api_key}":
             await Status(401, "Incorrect API key provided.", "invalid_api_key").perform(exchange, {})
-        elif path == "/v1/chat/completions":
+        elif path in ("/v1/chat/completions", "/v1/responses"):
             await self._chat(exchange)
         elif path == "/v1/embeddings":
             await exchange.send(json.dumps(self._embeddings(exchange.request.body)).encode())
@@ -239,7 +239,7 @@ class FakeOpenAI:
     def _refusal(self, body: Mapping[str, Any], tokens: int) -> Behaviour | None:
         if body.get("tools") and not self._tools:
             return Status(400, f"{body.get('model')} does not support tools")
-        if body.get("response_format") and not self._response_format:
+        if (body.get("response_format") or body.get("text")) and not self._response_format:
             return Status(400, "response_format is not supported by this server")
         if self._token_limit is not None and tokens > self._token_limit:
             return Status(
@@ -253,11 +253,12 @@ class FakeOpenAI:
     def count(self, body: Mapping[str, Any]) -> int:
         """The tokens of a chat request, as this server counts them."""
         tokens = 3
-        for message in body.get("messages", ()):
-            tokens += MESSAGE_OVERHEAD_TOKENS + self._counter.count(str(message.get("content") or ""))
+        for message in body.get("messages") or body.get("input") or ():
+            said = message.get("content") or message.get("output") or message.get("arguments") or ""
+            tokens += MESSAGE_OVERHEAD_TOKENS + self._counter.count(str(said))
             for call in message.get("tool_calls") or ():
                 tokens += self._counter.count(call["function"]["name"] + call["function"]["arguments"])
-        for offered in ("tools", "response_format"):
+        for offered in ("tools", "response_format", "text"):
             if body.get(offered):
                 tokens += self._counter.count(json.dumps(body[offered], separators=(",", ":")))
         return tokens * self._count_per_mille // 1_000

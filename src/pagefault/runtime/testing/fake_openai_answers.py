@@ -40,6 +40,7 @@ class Answer:
     """A proper answer, streamed if the request asks for it.
 
     ``finish`` follows from the calls if it is empty.  ``usage=False``: the server does not say what it counted.
+    ``reasoning``: encrypted contents, which only the Responses API gives.
     """
 
     text: str = ""
@@ -47,6 +48,7 @@ class Answer:
     finish: str = ""
     refusal: str = ""
     usage: bool = True
+    reasoning: Sequence[str] = ()
 
     async def perform(self, exchange: Exchange, usage: Usage) -> None:
         if exchange.request.body.get("stream"):
@@ -60,6 +62,8 @@ class Answer:
 
     def body(self, request: Mapping[str, Any], usage: Usage) -> bytes:
         """The answer as one JSON object."""
+        if "input" in request:
+            return json.dumps(self._response(request, usage)).encode()
         message: dict[str, Any] = {"role": "assistant", "content": self.text or None}
         if self.refusal:
             message["refusal"] = self.refusal
@@ -72,6 +76,9 @@ class Answer:
 
     def events(self, request: Mapping[str, Any], usage: Usage) -> Iterator[bytes]:
         """The answer as server-sent events, without the last one (``[DONE]``)."""
+        if "input" in request:
+            yield from self._response_events(request, usage)
+            return
         head = _head(request, "chat.completion.chunk")
 
         def event(delta: Mapping[str, Any], finish: str | None = None) -> bytes:
@@ -91,6 +98,50 @@ class Answer:
         yield event({}, self.finish_reason)
         if self.usage and (request.get("stream_options") or {}).get("include_usage"):
             yield sse(head | {"choices": [], "usage": dict(usage)})
+
+    def _response(self, request: Mapping[str, Any], usage: Usage) -> dict[str, Any]:
+        """The answer of the Responses API."""
+        output: list[dict[str, Any]] = [
+            {"type": "reasoning", "id": f"rs_{place}", "summary": [], "encrypted_content": content}
+            for place, content in enumerate(self.reasoning)
+        ]
+        content = [{"type": "output_text", "text": self.text, "annotations": []}] if self.text else []
+        content += [{"type": "refusal", "refusal": self.refusal}] if self.refusal else []
+        if content:
+            output.append({"type": "message", "id": "msg_1", "role": "assistant", "content": content})
+        for place, call in enumerate(self.calls):
+            named = {} if call.id is None else {"call_id": call.id}
+            item = {"type": "function_call", "id": f"fc_{place}", "name": call.name, "arguments": call.arguments}
+            output.append(item | named)
+        is_cut = self.finish in ("length", "content_filter")
+        reason = {"length": "max_output_tokens"}.get(self.finish, self.finish)
+        answer = {
+            "id": "resp_fake",
+            "object": "response",
+            "model": request.get("model", "fake"),
+            "status": "incomplete" if is_cut else "completed",
+            "error": None,
+            "incomplete_details": {"reason": reason} if is_cut else None,
+            "output": output,
+        }
+        if self.usage:
+            answer["usage"] = {
+                "input_tokens": usage.get("prompt_tokens", 0),
+                "output_tokens": usage.get("completion_tokens", 0),
+                "input_tokens_details": {"cached_tokens": usage.get("prompt_tokens", 0) // 2},
+            }
+        return answer
+
+    def _response_events(self, request: Mapping[str, Any], usage: Usage) -> Iterator[bytes]:
+        answer = self._response(request, usage)
+        yield sse({"type": "response.created", "response": {**answer, "status": "in_progress", "output": []}})
+        for place, item in enumerate(answer["output"]):
+            yield sse({"type": "response.output_item.added", "output_index": place, "item": {**item, "content": []}})
+            for piece in _pieces(self.text if item["type"] == "message" else item.get("arguments", "")):
+                kind = "output_text" if item["type"] == "message" else "function_call_arguments"
+                yield sse({"type": f"response.{kind}.delta", "output_index": place, "delta": piece})
+            yield sse({"type": "response.output_item.done", "output_index": place, "item": item})
+        yield sse({"type": f"response.{answer['status']}", "response": answer})
 
 
 @dataclass(frozen=True, slots=True)
