@@ -17,7 +17,7 @@ CLIENTS_MAX = 32
 QUEUED_MAX = 4
 """Events that wait for a slow browser; then it is told everything anew."""
 REST_FACTOR = 20
-"""A survey is followed by a pause of so many times its own length: it never takes more than a twentieth of the time."""
+"""A survey, with telling of it, is followed by a pause of so many times its own length: a twentieth of the time."""
 RETRY_MS = 5_000
 FRESH_S = 30.0
 """What was seen so long ago is shown at once to whoever comes; the next survey corrects it."""
@@ -85,7 +85,8 @@ class Feed:
             self._told_s = time.monotonic()
             said = _about(seen)
             self._tell({**self._roster.take(seen.rows), **said, "survey_ms": round(took_s * 1000, 1)}, said)
-            await asyncio.sleep(max(self._interval_s, REST_FACTOR * took_s))
+            round_s = time.monotonic() - began_s
+            await asyncio.sleep(max(self._interval_s, REST_FACTOR * round_s))
 
     def _tell(self, changes: Mapping[str, Any], said: Mapping[str, Any]) -> None:
         message = _event("changes", changes)
