@@ -110,7 +110,7 @@ async def test_agents_move_while_they_are_spoken_to() -> None:
         seen: list[str] = []
 
         async def watch() -> None:
-            async for step in ada.stream():
+            async for step in ada.stream(words=True):
                 seen.extend([step.text] if step.kind == "message" else [])
                 if step.text == "heard on the other side":
                     return

@@ -367,13 +367,13 @@ class Cluster(Memories, Placing):
         """Like :meth:`ask`, with how the chain ended; a failed chain does not raise."""
         return await ask_host(self._parts.router, AgentId(agent), self._interrupt(message), timeout_s)
 
-    async def stream(self, agent: AgentId | str | None = None) -> AsyncIterator[Step]:
+    async def stream(self, agent: AgentId | str | None = None, *, words: bool = False) -> AsyncIterator[Step]:
         """Steps as they happen, of one agent or of all.  See :meth:`Local.stream`."""
         router = self._parts.router
         if agent is None:
-            steps = read_all(router, self.hosts, lambda: self._running is not None)
+            steps = read_all(router, self.hosts, lambda: self._running is not None, words=words)
         else:
-            steps = read_agent(router, AgentId(agent), lambda: self._running is not None)
+            steps = read_agent(router, AgentId(agent), lambda: self._running is not None, words=words)
         async with contextlib.aclosing(steps):
             async for step in steps:
                 yield step

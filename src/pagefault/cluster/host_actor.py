@@ -22,7 +22,7 @@ from pagefault.runtime.functions.registry import Registry
 from pagefault.runtime.host.clock import SystemClock
 from pagefault.runtime.host.collector import tune_collector
 from pagefault.runtime.host.host import Host
-from pagefault.runtime.host.listeners import Stream
+from pagefault.runtime.host.listeners import WORDS, Stream
 from pagefault.runtime.host.records import Receipt
 from pagefault.runtime.host.workshop import Workshop
 from pagefault.runtime.models.budget.gate import monotonic_ms
@@ -184,10 +184,13 @@ class HostActor:
 
     # --- streams: a driver reads what has gathered, again and again
 
-    async def open_stream(self, agent: str) -> int:
-        """Begin to gather steps of an agent (an empty name: of all); read them with the number returned."""
+    async def open_stream(self, agent: str, what: str = "") -> int:
+        """Begin to gather steps of an agent (an empty name: of all); read them with the number returned.
+
+        ``what``: ``words`` for those of replies that are still being made, too.
+        """
         number = next(self._numbers)
-        self._streams[number] = self._open().listeners.stream(AgentId(agent) if agent else None)
+        self._streams[number] = self._open().listeners.stream(AgentId(agent) if agent else None, words=what == WORDS)
         return number
 
     async def read_stream(self, number: int, wait_s: float) -> bytes:

@@ -8,10 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
-from pagefault.runtime.testing.fake_openai import Answer, Call, FakeOpenAI, Status
+from pagefault.cluster.console.chat import chat_with
+from pagefault.runtime.testing.fake_openai import Answer, Behaviour, Call, CutStream, FakeOpenAI, Status
 from tests.cluster.console.conftest import Pagefault
 
+LONG = "It leans on the \x1b[31mbarn, behind the wheelbarrow,\nwhere you left it yesterday."
 ECHO = ("chat", "--model", "scripted:tests.cluster.minds:echo", "--folder", "kept")
 
 
@@ -87,3 +90,22 @@ def test_a_runs_file_says_where_models_are_and_what_may_be_spent(
         assert len(server.requests) == asked + 1, "the test of the connection alone"
     assert (ended.code, ended.out) == (1, "")
     assert "tokens_max" in ended.errors
+
+
+@pytest.mark.parametrize("script", [[Answer(LONG)], [CutStream(Answer(LONG)), Answer(LONG)]])
+async def test_on_a_terminal_words_are_shown_as_they_come(
+    typed: io.BytesIO, tmp_path: Path, script: list[Behaviour]
+) -> None:
+    put(typed, b"Where is it?\n")
+    screen, notes = io.StringIO(), io.StringIO()
+    with FakeOpenAI(script) as server:
+        options = {"base_url": server.base_url, "backoff_ms": 1}
+        template = {"name": "ada", "model": "openai:any", "model_options": options, "context_tokens": 8192}
+        console = Console(file=screen, force_terminal=True, color_system=None, width=80)
+        went_well = await chat_with(template, tmp_path / "kept", console, Console(file=notes), show_steps=False)
+        assert went_well
+        assert sum(bool(request.body.get("stream")) for request in server.requests) >= 1
+    shown = screen.getvalue()
+    assert shown.endswith(LONG.replace("\x1b", "\N{REPLACEMENT CHARACTER}") + "\n")
+    assert "\x1b" not in shown
+    assert ("withdrawn" in notes.getvalue()) == (len(script) > 1)

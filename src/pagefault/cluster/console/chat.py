@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import os
 import sys
 import threading
 from collections.abc import Mapping
@@ -14,13 +15,17 @@ from typing import Any
 from rich.console import Console
 
 from pagefault.cluster.console.check import NO_BUDGET, check_agent
-from pagefault.cluster.console.show import say
+from pagefault.cluster.console.show import printable, say
 from pagefault.runtime.errors import AgentFailed, ModelError, Overloaded
 from pagefault.runtime.host.config import Agent
 from pagefault.runtime.host.fleet import AgentRef
+from pagefault.runtime.host.listeners import WITHDRAWN, WORDS
 from pagefault.runtime.host.local import Local
 from pagefault.runtime.models.budget.settings import Plan
+from pagefault.runtime.values import Interrupt, InterruptId, InterruptKind, Priority
 
+SILENCE = "(no words)"
+WORDS_WAIT_S = 1.0
 LEAVE = ("/quit", "/exit", "/bye")
 SHOWN_STEPS = frozenset(
     {"function_called", "function_failed", "page_fault", "paged_in", "flushed", "pressure", "summarized"}
@@ -67,7 +72,7 @@ async def _converse(ref: AgentRef, console: Console, errors: Console) -> bool:
         if not line.strip():
             continue
         try:
-            answer = await ref.ask(line)
+            answer = await _ask(ref, line, console, errors)
         except (AgentFailed, Overloaded, ModelError) as error:
             failed += 1
             say(errors, f"error: {error}")
@@ -76,7 +81,81 @@ async def _converse(ref: AgentRef, console: Console, errors: Console) -> bool:
             say(errors, "error: no answer in time; the agent goes on with it")
         else:
             answered += 1
-            console.print(answer or "(no words)", highlight=False, markup=False, soft_wrap=True)
+            if answer is not None:
+                _print(console, answer)
+
+
+async def _ask(ref: AgentRef, line: str, console: Console, errors: Console) -> str | None:
+    """What of the answer is still to be printed: on a terminal its words are printed as they come."""
+    if not console.is_terminal:
+        return await ref.ask(line) or SILENCE
+    key = InterruptId(f"chat-{os.urandom(8).hex()}")
+    shown = _Shown(console, errors)
+    began = asyncio.Event()
+    watching = asyncio.create_task(_show_words(ref, key, shown, began))
+    try:
+        await began.wait()
+        answer = await ref.ask(Interrupt(key, InterruptKind.MESSAGE, Priority.USER, "user", line))
+        with suppress(TimeoutError):  # what did not come by then is printed from the answer
+            async with asyncio.timeout(WORDS_WAIT_S):
+                await watching
+    finally:
+        watching.cancel()
+    return shown.rest(answer)
+
+
+def _print(console: Console, text: str, end: str = "\n") -> None:
+    console.print(printable(text), end=end, highlight=False, markup=False, soft_wrap=True)
+
+
+class _Shown:
+    """What is on the terminal of an answer that is still coming: the words of the message that is being said."""
+
+    def __init__(self, console: Console, errors: Console) -> None:
+        self._console = console
+        self._errors = errors
+        self._open = ""
+        self._messages = 0
+
+    def words(self, text: str) -> None:
+        self._open += text
+        _print(self._console, text, end="")
+
+    def withdrawn(self) -> None:
+        self._open = ""
+        self._console.print()
+        say(self._errors, "  (withdrawn: that answer was not finished)")
+
+    def message(self, text: str) -> None:
+        """This was said."""
+        _print(self._console, self._left(text))
+        self._messages += 1
+        self._open = ""
+
+    def rest(self, answer: str) -> str | None:
+        """What of a whole answer is not there yet; nothing if it was all said."""
+        return None if self._messages else self._left(answer or SILENCE)
+
+    def _left(self, text: str) -> str:
+        if text.startswith(self._open):
+            return text[len(self._open) :]
+        return f"\n{text}" if self._open else text
+
+
+async def _show_words(ref: AgentRef, key: InterruptId, shown: _Shown, began: asyncio.Event) -> None:
+    steps = ref.stream(words=True)
+    began.set()
+    async for step in steps:
+        if step.cause != key:
+            continue
+        if step.kind == WORDS:
+            shown.words(step.text)
+        elif step.kind == WITHDRAWN:
+            shown.withdrawn()
+        elif step.kind == "message":
+            shown.message(step.text)
+        elif step.kind == "ended":
+            return
 
 
 async def _next_line(prompting: bool) -> str | None:

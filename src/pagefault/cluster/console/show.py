@@ -91,6 +91,11 @@ def say(console: Console, text: str, *, as_is: bool = False) -> None:
     console.print(text if as_is else one_line(text), highlight=False, markup=False, soft_wrap=True)
 
 
+def printable(text: str) -> str:
+    """A text of several lines without control characters that a terminal would obey."""
+    return "".join(sign if sign.isprintable() or sign in "\n\t" else "\N{REPLACEMENT CHARACTER}" for sign in text)
+
+
 def one_line(text: str) -> str:
     """A text without line breaks, or control characters that a terminal would obey."""
     words = " ".join(text.split())

@@ -11,6 +11,7 @@ from pagefault.runtime.host.records import Answer, Receipt, Step
 from pagefault.runtime.kernel.effects import ChainEnded
 from pagefault.runtime.values import AgentId, InterruptId
 
+WORDS, WITHDRAWN = "words", "words_withdrawn"
 STEPS_WAITING_MAX = 10_000
 """A stream that is read too slowly loses its oldest steps, and says how many."""
 
@@ -18,11 +19,12 @@ STEPS_WAITING_MAX = 10_000
 class Stream:
     """Steps of one agent (or of all), as they happen; iterate over it, and ``close`` it."""
 
-    def __init__(self, listeners: Listeners, agent: AgentId | None) -> None:
+    def __init__(self, listeners: Listeners, agent: AgentId | None, *, words: bool = False) -> None:
         self._listeners = listeners
         self._agent = agent
         self._queue: asyncio.Queue[Step | None] = asyncio.Queue(STEPS_WAITING_MAX)
         self.lost = 0
+        self.words = words
 
     def put(self, step: Step | None) -> None:
         if self._queue.full():
@@ -124,8 +126,9 @@ class Listeners:
 
     # --- streams
 
-    def stream(self, agent: AgentId | None) -> Stream:
-        stream = Stream(self, agent)
+    def stream(self, agent: AgentId | None, *, words: bool = False) -> Stream:
+        """With ``words`` it also has the words of replies while they are made, which may be withdrawn."""
+        stream = Stream(self, agent, words=words)
         self._streams[agent].append(stream)
         return stream
 
@@ -144,9 +147,16 @@ class Listeners:
     def is_watched(self, agent: AgentId) -> bool:
         return bool(self._streams) and (agent in self._streams or None in self._streams)
 
+    def hears_words(self, agent: AgentId) -> bool:
+        return self.is_watched(agent) and any(stream.words for stream in self._of(agent))
+
+    def _of(self, agent: AgentId) -> tuple[Stream, ...]:
+        return (*self._streams.get(agent, ()), *self._streams.get(None, ()))
+
     def show(self, step: Step) -> None:
-        for stream in (*self._streams.get(step.agent, ()), *self._streams.get(None, ())):
-            stream.put(step)
+        for stream in self._of(step.agent):
+            if stream.words or step.kind not in (WORDS, WITHDRAWN):
+                stream.put(step)
 
     def close(self) -> None:
         for streams in list(self._streams.values()):

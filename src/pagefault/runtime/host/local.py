@@ -273,9 +273,13 @@ class Local(Memories):
         shrunk, how often it was busy; under ``run`` what was spent, and how many calls wait."""
         return {} if self._gate is None or not self._budget else self._gate.statistics()
 
-    async def stream(self, agent: AgentId | str | None = None) -> AsyncIterator[Step]:
-        """Steps as they happen, of one agent or of all; until the fleet stops or the iteration is closed."""
-        stream = self.host.listeners.stream(None if agent is None else AgentId(agent))
+    async def stream(self, agent: AgentId | str | None = None, *, words: bool = False) -> AsyncIterator[Step]:
+        """Steps as they happen, of one agent or of all; until the fleet stops or the iteration is closed.
+
+        With ``words`` there are also steps of the kinds ``words`` (more of what a model is saying, if its server
+        streams) and ``words_withdrawn`` (what came since the last ``message`` is not going to be said).
+        """
+        stream = self.host.listeners.stream(None if agent is None else AgentId(agent), words=words)
         try:
             async for step in stream:
                 yield step

@@ -26,11 +26,12 @@ from pagefault.runtime.failpoints import failpoint
 from pagefault.runtime.functions.definition import CallContext
 from pagefault.runtime.host.clock import Clock
 from pagefault.runtime.host.frame import Frame
-from pagefault.runtime.host.listeners import Listeners
+from pagefault.runtime.host.listeners import WITHDRAWN, WORDS, Listeners
 from pagefault.runtime.host.outgoing import Outgoing
 from pagefault.runtime.host.page_cache import PageCache
 from pagefault.runtime.host.pages_out import PageWriter
 from pagefault.runtime.host.records import Receipt, Step
+from pagefault.runtime.host.secrecy import shareable
 from pagefault.runtime.host.services import FunctionRunner, Stores
 from pagefault.runtime.host.timers import Timers
 from pagefault.runtime.host.workshop import Workshop
@@ -39,6 +40,7 @@ from pagefault.runtime.kernel import events as ev
 from pagefault.runtime.kernel.intake import spoken
 from pagefault.runtime.kernel.pages import archived
 from pagefault.runtime.models.protocols import Processor
+from pagefault.runtime.models.words import HEARER, Hearer
 from pagefault.runtime.values import CallId, Effect, ModelReply, Page, PageId
 
 log = structlog.get_logger(__name__)
@@ -147,7 +149,7 @@ class Performer:
             if reply is not None:
                 self._feed(frame, reply)
                 return
-        self._start(frame, effect.call_id, self._model(processor, effect))
+        self._start(frame, effect.call_id, self._model(frame, processor, effect))
 
     def _reply_now(
         self, processor: Processor, at_once: Callable[..., ModelReply | None], effect: fx.CallModel
@@ -159,12 +161,27 @@ class Performer:
             return self._model_failed(effect.call_id, processor, error)
         return None if reply is None else ev.ModelReplied(self._clock.now_ms(), effect.call_id, reply)
 
-    async def _model(self, processor: Processor, effect: fx.CallModel) -> ev.Event:
+    async def _model(self, frame: Frame, processor: Processor, effect: fx.CallModel) -> ev.Event:
+        hearer = self._hearer(frame, effect)
+        HEARER.set(hearer)  # in the context of this task alone
         try:
             reply = await processor.reply(effect.request)
         except ModelError as error:
             return self._model_failed(effect.call_id, processor, error)
         return ev.ModelReplied(self._clock.now_ms(), effect.call_id, reply)
+
+    def _hearer(self, frame: Frame, effect: fx.CallModel) -> Hearer | None:
+        """Whoever watches the words of this agent's replies come."""
+        if not self._listeners.hears_words(frame.id):
+            return None
+
+        def show(kind: str, text: str = "") -> None:
+            self._listeners.show(Step(frame.id, effect.cause, kind, text, at_ms=self._clock.now_ms()))
+
+        is_delivered = frame.state.definition.plain_text == "deliver"
+        return Hearer(
+            lambda text: show(WORDS, text), lambda: show(WITHDRAWN), shareable=shareable, takes_text=is_delivered
+        )
 
     def _model_failed(self, call_id: CallId, processor: Processor, error: ModelError) -> ev.ModelFailed:
         reason = next((name for kind, name in _REASONS if isinstance(error, kind)), "unavailable")

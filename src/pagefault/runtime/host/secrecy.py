@@ -74,6 +74,16 @@ def redacted(text: str) -> str:
     return text
 
 
+def shareable(text: str) -> str:
+    """The beginning of a text that is still growing, without secrets: whole words only, since half a secret is not
+    known as one."""
+    clean = redacted(text)
+    end = len(clean) - max((len(secret) for secret in _known if any(map(str.isspace, secret))), default=0)
+    begun = clean.find("-----BEGIN")
+    end = min(end, begun) if begun >= 0 else end
+    return clean[: next((place + 1 for place in range(end - 1, -1, -1) if clean[place].isspace()), 0)]
+
+
 def cleaned(interrupt: Interrupt) -> Interrupt:
     """The interrupt without secrets in its words; the same object if there are none."""
     text = redacted(interrupt.text)

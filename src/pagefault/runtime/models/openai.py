@@ -39,6 +39,7 @@ from pagefault.runtime.models.wire import (
     read_json,
     to_reply,
 )
+from pagefault.runtime.models.words import HEARER, Hearer
 from pagefault.runtime.values import ModelReply, ModelRequest
 
 _log = structlog.get_logger("pagefault.models")
@@ -62,7 +63,7 @@ class OpenAIProcessor:
         functions: how functions are offered: ``native``, ``schema``, ``text``, or ``auto``, which begins
             with native and steps down when the server cannot do it.
         api: ``chat``, which every server has, or ``responses``, which keeps the reasoning of a chain.
-        stream: have the answer streamed; nothing is taken before its end either way.
+        stream: have the answer streamed, also if nobody watches its words come; nothing is taken before its end.
         strict: ask for arguments that keep to their schema.
         temperature, top_p, seed: passed on if given.
         window_tokens: the model's context window, 0 when unknown.
@@ -174,10 +175,12 @@ class OpenAIProcessor:
         if one_more is not None and attempts_before + attempt > 1:
             await one_more()
         seconds = timeout_ms / 1_000
-        sent = self._payload(request, rung)
+        hearer = HEARER.get() if rung is Rung.NATIVE else None  # elsewhere calls come as text
+        streams = self._stream or hearer is not None
+        sent = self._payload(request, rung, streams=streams)
         try:
             async with asyncio.timeout(seconds):
-                completion = await self._ask(sent, seconds)
+                completion = await self._ask(sent, seconds, hearer)
         except TimeoutError as error:
             raise ModelUnavailable(f"{self.base_url} gave no complete answer within {timeout_ms:.0f} ms") from error
         except openai.APITimeoutError as error:
@@ -195,11 +198,11 @@ class OpenAIProcessor:
                 f"cannot reach {self.base_url}: {type(cause).__name__}: {cause}".rstrip(": ")
             ) from error
         except httpx2.HTTPError as error:
-            kind = ModelMalformed if self._stream else ModelUnavailable
+            kind = ModelMalformed if streams else ModelUnavailable
             raise kind(f"the answer of {self.base_url} broke off: {type(error).__name__}") from error
         return self._read(completion, request, rung, attempts_before + attempt)
 
-    def _payload(self, request: ModelRequest, rung: Rung) -> dict[str, Any]:
+    def _payload(self, request: ModelRequest, rung: Rung, *, streams: bool) -> dict[str, Any]:
         make = responses.payload if self._is_responses else payload
         sent = make(rung, request, strict=self._strict, mend_arguments=not self._is_openai)
         sent |= self._sampling
@@ -207,13 +210,13 @@ class OpenAIProcessor:
         if self._is_openai:
             # Requests with the same beginning go to the machine that has it cached.
             sent["prompt_cache_key"] = str(request.agent)
-        if self._stream:
+        if streams:
             sent |= (
                 {"stream": True} if self._is_responses else {"stream": True, "stream_options": {"include_usage": True}}
             )
         return sent | self._extra_body
 
-    async def _ask(self, sent: dict[str, Any], seconds: float) -> Completion:
+    async def _ask(self, sent: dict[str, Any], seconds: float, hearer: Hearer | None) -> Completion:
         client = self._handle.client()
         timeout = openai.Timeout(seconds, connect=min(CONNECT_SECONDS, seconds))
         # As the SDK's own parameters the messages would be walked through by their type hints, which takes it
@@ -229,20 +232,29 @@ class OpenAIProcessor:
             )
         async with asked as response:
             pieces = response.iter_bytes()
-            if self._stream and "text/event-stream" in response.headers.get("content-type", "").lower():
+            if sent.get("stream") and "text/event-stream" in response.headers.get("content-type", "").lower():
                 read = self._read_responses if self._is_responses else self._read_stream
-                return await read(pieces, response.headers)
+                try:
+                    return await read(pieces, response.headers, hearer)
+                except BaseException:
+                    if hearer is not None:
+                        hearer.withdraw()  # of half an answer nothing is taken
+                    raise
             answer = read_json(b"".join([piece async for piece in pieces]))
             if self._is_responses:
                 return self._read_response(answer, response.headers)
             self._raise_for_error(answer, response.headers)
             return read_completion(answer)
 
-    async def _read_responses(self, pieces: AsyncIterator[bytes], headers: Mapping[str, str]) -> Completion:
+    async def _read_responses(
+        self, pieces: AsyncIterator[bytes], headers: Mapping[str, str], hearer: Hearer | None
+    ) -> Completion:
         events, stream = EventLines(), responses.ResponseStream()
         async for piece in pieces:
             for data in events.feed(piece):
                 answer = None if data.strip() == _DONE else stream.feed(read_json(data))
+                if hearer is not None:
+                    hearer.hear(*stream.words())
                 if answer is not None:
                     return self._read_response(answer, headers)
         rest = events.rest()
@@ -257,7 +269,9 @@ class OpenAIProcessor:
             raise self._problem(status, answer, headers)
         return responses.read_response(answer)
 
-    async def _read_stream(self, pieces: AsyncIterator[bytes], headers: Mapping[str, str]) -> Completion:
+    async def _read_stream(
+        self, pieces: AsyncIterator[bytes], headers: Mapping[str, str], hearer: Hearer | None
+    ) -> Completion:
         events, assembler = EventLines(), StreamAssembler()
         async for piece in pieces:
             for data in events.feed(piece):
@@ -266,6 +280,8 @@ class OpenAIProcessor:
                 chunk = read_json(data)
                 self._raise_for_error(chunk, headers)
                 assembler.feed(chunk)
+                if hearer is not None:
+                    hearer.hear(*assembler.words())
         if events.rest() == _DONE:
             return assembler.finish()
         raise ModelMalformed("the stream ended before the answer did (no [DONE])")

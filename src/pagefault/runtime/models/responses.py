@@ -99,6 +99,21 @@ class ResponseStream:
 
     def __init__(self) -> None:
         self._items: list[Any] = []
+        self._text: list[str] = []
+        self._calls: dict[str, tuple[str, list[str]]] = {}
+
+    def words(self) -> tuple[str, list[tuple[str, str]]]:
+        """The text so far, and name and arguments of the calls so far."""
+        return "".join(self._text), [(name, "".join(parts)) for name, parts in self._calls.values()]
+
+    def _note(self, kind: object, event: Mapping[str, Any]) -> None:
+        item, delta, key = event.get("item"), event.get("delta"), str(event.get("output_index"))
+        if kind == "response.output_item.added" and isinstance(item, dict) and item.get("type") == "function_call":
+            self._calls[key] = (str(item.get("name")), [])
+        elif kind == "response.output_text.delta" and isinstance(delta, str):
+            self._text.append(delta)
+        elif kind == "response.function_call_arguments.delta" and isinstance(delta, str) and key in self._calls:
+            self._calls[key][1].append(delta)
 
     def feed(self, event: Mapping[str, Any]) -> dict[str, Any] | None:
         """The whole answer if this event ends the stream.
@@ -109,6 +124,7 @@ class ResponseStream:
         kind = event.get("type")
         if kind == "error":
             return {"error": event.get("error") or dict(event), "status": "failed"}
+        self._note(kind, event)
         if kind == "response.output_item.done":
             self._items.append(event.get("item"))
         if kind not in ENDINGS:

@@ -181,6 +181,11 @@ class StreamAssembler:
             call.name += piece.name
         call.arguments.append(piece.arguments)
 
+    def words(self) -> tuple[str, list[tuple[str, str]]]:
+        """The text so far, and name and arguments of the calls so far."""
+        calls = [(call.name, "".join(call.arguments)) for _, call in sorted(self._calls.items())]
+        return "".join(self._parts), calls
+
     def finish(self) -> Completion:
         """The whole answer, once the stream has ended properly.
 
