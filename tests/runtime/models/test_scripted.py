@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -170,3 +172,18 @@ async def test_objects_can_be_minds() -> None:
     reply = await processor.reply(request())
     assert reply.calls == (FunctionCall(reply.calls[0].id, "send_message", '{"message":"2"}'),)
     await processor.close()
+
+
+def test_a_program_that_was_started_may_be_imported_again_by_its_name(tmp_path: Path) -> None:
+    program = tmp_path / "village_of_one.py"
+    program.write_text(
+        "import pagefault as pf\n\n"
+        "@pf.mind('hermit')\n"
+        "def hermit(request):\n"
+        "    return pf.nothing()\n\n"
+        "if __name__ == '__main__':\n"
+        "    import village_of_one\n"
+        "    print('twice')\n"
+    )
+    ran = subprocess.run([sys.executable, str(program)], capture_output=True, text=True, check=True)
+    assert ran.stdout == "twice\n"

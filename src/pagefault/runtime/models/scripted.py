@@ -71,7 +71,7 @@ def mind(name: str) -> Callable[[M], M]:
 
     def register(function: M) -> M:
         present = _MINDS.get(name)
-        if present is not None and _origin(present) != _origin(function):
+        if present is not None and _origin(present) != _origin(function) and not _is_same_text(present, function):
             raise UsageError(f"mind {name!r} is registered already, by {_origin(present)}; choose another name")
         _MINDS[name] = function
         return function
@@ -206,6 +206,13 @@ def make_reply(request: ModelRequest, reply: Reply) -> ModelReply:
         else:
             raise TypeError(f"a mind returned {part!r}; it may return say(...), call(...), text, or a list of them")
     return ModelReply(text="\n".join(thoughts), calls=tuple(calls), finish="calls" if calls else "stop")
+
+
+def _is_same_text(one: object, other: object) -> bool:
+    """Whether two functions are one in its file: a program that was started is imported again by its module's name."""
+    places = [getattr(each, "__code__", None) for each in (one, other)]
+    found = [(code.co_filename, code.co_firstlineno) for code in places if code is not None]
+    return len(found) == len(places) and found[0] == found[1]
 
 
 def _origin(function: Mind) -> str:
