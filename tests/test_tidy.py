@@ -79,7 +79,11 @@ PARTS_OF_DECLARED = ("pydantic_core",)  # installed by pydantic at one exact ver
 
 DRIVER_OF_AN_EXTRA = "src/pagefault/runtime/store/postgres_session.py"
 """It may find psycopg missing, and says so to whoever asks for a journal in PostgreSQL."""
-ROOMS_OF_EXTRAS = {"cluster/console/tui": {"textual"}, "cluster/console/web": {"starlette", "uvicorn"}}
+ROOMS_OF_EXTRAS = {
+    "cluster/console/tui": {"textual"},
+    "cluster/console/web": {"starlette", "uvicorn"},
+    "runtime/functions/mcp/client": {"anyio", "mcp", "mcp_types"},  # the SDK brings the other two
+}
 """Folders that nothing imports by itself: a command loads them when it is called, and says if the extra is missing."""
 LOCKS = sorted(path.name for path in ROOT.glob("requirements*.lock"))
 

@@ -68,3 +68,13 @@ def obedient(request: ModelRequest) -> Reply:
     if view.result is not None:
         return say(view.result.text)
     return call("obey", True, order=view.incoming.text) if view.incoming is not None else nothing()
+
+
+def convert_time(request: ModelRequest) -> Reply:
+    """Has a server turn a time of Tokyo, which somebody names, into UTC."""
+    view = View(request)
+    if view.result is not None:
+        return say(view.result.text)
+    assert view.incoming is not None
+    zones = {"source_timezone": "Asia/Tokyo", "target_timezone": "UTC"}
+    return call("time__convert_time", True, time=view.incoming.text, **zones)

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from pagefault.cluster import _ray
 from pagefault.cluster.asking import ask_host, inspect_agent, survey_hosts, tier_totals
@@ -26,6 +26,7 @@ from pagefault.cluster.whereabouts import RUNS_HERE, Whereabouts, forget_whereab
 from pagefault.cluster.workshops import trying_workshop
 from pagefault.policies.tiers import Tier
 from pagefault.runtime.errors import ConfigError, Overloaded, UsageError
+from pagefault.runtime.functions.mcp import Server, accepted_text, read_servers
 from pagefault.runtime.host.clock import SystemClock
 from pagefault.runtime.host.config import Agent
 from pagefault.runtime.host.fleet import (
@@ -61,7 +62,7 @@ class Cluster(Memories, Placing):
     with ``resources``) or ``auto`` (packed).  ``hosts`` is the number of packed hosts of each node (default:
     its processors less one), filled evenly (``strategy="spread"``) or one after the other (``"pack"``).
     ``endpoints`` and ``budget``, as for :class:`~pagefault.runtime.host.local.Local`, hold for all hosts together.
-    ``functions`` and ``minds`` are the program's own; ``module:name`` references need none.
+    ``functions`` and ``minds`` are the program's own; ``module:name`` references need none.  ``mcp``: as for ``Local``.
     ``frames``, ``frames_bytes``, ``frames_policy``, ``idle_s`` and ``memory_bytes`` bound what is resident in each
     host: see :class:`~pagefault.runtime.host.residency.FrameSettings`.
 
@@ -106,6 +107,7 @@ class Cluster(Memories, Placing):
         endpoints: Iterable[Endpoint | Mapping[str, Any]] = (),
         budget: BudgetSettings | Mapping[str, Any] | None = None,
         cpus: int | None = None,
+        mcp: Mapping[str, Server | Mapping[str, Any]] | Iterable[Mapping[str, Any]] = (),
     ) -> None:
         for field, count in (("shards", shards), ("hosts", hosts)):
             if count is not None and count < 1:
@@ -132,20 +134,18 @@ class Cluster(Memories, Placing):
             journal=journal,
             archive=archive,
         )
-        self._address = address
+        self._address, self._mcp = address, read_servers(mcp)
         self._if_running, self._keep = if_running, keep
         self._code = Code(tuple(functions), dict(minds or {}))
         self._runtime_env = dict(runtime_env or {})
-        self._stores_node = stores_node
-        self._cpus = cpus
+        self._stores_node, self._cpus = stores_node, cpus
         self._clock = SystemClock()
         self._numbers = itertools.count(1)
         self._token = os.urandom(6).hex()
         self._session: _ray.Session | None = None
         self._running: Running | None = None
         self._joins = self._shows_token = False
-        self._temporary: Path | None = None
-        self._found_in: Path | None = None
+        self._temporary = self._found_in = cast("Path | None", None)
 
     @classmethod
     def attach(
@@ -213,7 +213,7 @@ class Cluster(Memories, Placing):
         settings = replace(
             settings,
             folder=settings.folder or str(self._temporary),
-            packed_hosts=settings.packed_hosts,
+            mcp=await accepted_text(self._mcp, Path(settings.folder or str(self._temporary))),
             owner="" if self._keep else _ray.this_job(),
         )
         here = _ray.this_node()
@@ -351,7 +351,7 @@ class Cluster(Memories, Placing):
         return Post(self._parts.remote, self._parts.router.deliver, self._clock)
 
     def _archives(self) -> tuple[Workshop, PastStores]:
-        return trying_workshop(self._code, self._parts.settings.budget), self._parts.remote
+        return trying_workshop(self._code, self._parts.settings.budget, self._parts.settings.mcp), self._parts.remote
 
     async def send(self, agent: AgentId | str, message: str | Interrupt) -> InterruptId:
         """Send a user's message, or any interrupt; returns when its acceptance is durable.  See :meth:`Local.send`."""

@@ -68,7 +68,7 @@ async def start_fleet(settings: FleetSettings, code: Code, clock: Clock, *, stor
     Raises :class:`~pagefault.runtime.errors.ConfigError` when a fleet of that name runs, and what stores raise
     that cannot be opened; then nothing is left running.
     """
-    workshop = trying_workshop(code, settings.budget)
+    workshop = trying_workshop(code, settings.budget, settings.mcp)
     actors: list[_ray.Handle] = []
     try:
         # The scheduler first: whoever has its name has the fleet's.

@@ -17,19 +17,16 @@ from pagefault.cluster.scheduler.budget_leases import LeasedGate
 from pagefault.cluster.settings import SCHEDULER_NAME, Code, FleetSettings
 from pagefault.cluster.tasks import RayRunner
 from pagefault.cluster.wire import pack, pack_error, unpack
+from pagefault.cluster.workshops import open_workshop
 from pagefault.runtime.errors import InternalError, Overloaded
-from pagefault.runtime.functions.registry import Registry
 from pagefault.runtime.host.clock import SystemClock
 from pagefault.runtime.host.collector import tune_collector
 from pagefault.runtime.host.host import Host
 from pagefault.runtime.host.listeners import WORDS, Stream
 from pagefault.runtime.host.records import Receipt
-from pagefault.runtime.host.workshop import Workshop
 from pagefault.runtime.models.budget.gate import monotonic_ms
 from pagefault.runtime.models.budget.processor import MakeProcessor, budgeted
 from pagefault.runtime.models.registry import make_processor
-from pagefault.runtime.models.scripted import mind
-from pagefault.runtime.models.tokens import BpeTokenCounter
 from pagefault.runtime.values import AgentId
 
 STEPS_A_READ = 500
@@ -60,14 +57,9 @@ class HostActor:
         if self._host is None:  # made on the actor's own loop, by its first call
             self._loop = asyncio.get_running_loop()
             tune_collector()
-            registry = Registry()
-            for function in self._code.functions:
-                registry.add(function)
-            for name, function in self._code.minds.items():
-                mind(name)(function)
             clock = SystemClock()
             router = ClusterRouter(self._settings, clock, self._name)
-            workshop = Workshop(registry, BpeTokenCounter(), self._processor_maker())
+            workshop = open_workshop(self._code, self._processor_maker(), self._settings.mcp)
             if self._leases is not None:
                 workshop.hurry = self._leases.gate.promote
             self._host = Host(

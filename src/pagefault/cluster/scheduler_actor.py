@@ -133,7 +133,7 @@ class SchedulerActor:
     @_ray.control
     async def try_out(self, definitions: list[tuple[str, bytes]]) -> None:
         """Make each definition and throw it away, where the fleet's code is; raises what is wrong with one."""
-        workshop = trying_workshop(self._code, self._settings.budget)
+        workshop = trying_workshop(self._code, self._settings.budget, self._settings.mcp)
         try:
             for agent, data in definitions:
                 workshop.try_out(decode_definition(AgentId(agent), data))

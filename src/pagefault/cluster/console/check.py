@@ -10,6 +10,7 @@ from typing import Any
 import httpx2
 
 from pagefault.runtime.errors import ConfigError, ModelBusy, ModelUnavailable, PagefaultError, UsageError
+from pagefault.runtime.functions.mcp import McpServers
 from pagefault.runtime.functions.registry import Registry
 from pagefault.runtime.host.config import Agent
 from pagefault.runtime.host.workshop import Workshop
@@ -36,10 +37,15 @@ WRITTEN_AS = {"budget_tokens": "context_tokens", "eviction": "policy", "interrup
 """The kernel's names of settings, where people write others."""
 
 
-async def check_agent(agent: Agent, budget: Plan = NO_BUDGET, functions: Iterable[Callable[..., Any]] = ()) -> None:
+async def check_agent(
+    agent: Agent,
+    budget: Plan = NO_BUDGET,
+    functions: Iterable[Callable[..., Any]] = (),
+    mcp: McpServers | None = None,
+) -> None:
     """Try a definition out in this process, and ask its models for a word each, at every endpoint of a budget.
 
-    ``functions`` are those that the program brings besides the built-in ones.
+    ``functions`` are those that the program brings besides the built-in ones, ``mcp`` those of servers.
 
     Raises a :class:`~pagefault.runtime.errors.UsageError` for what the definition has wrong, and a
     :class:`~pagefault.runtime.errors.ModelError` when a server is down or refuses.
@@ -48,7 +54,7 @@ async def check_agent(agent: Agent, budget: Plan = NO_BUDGET, functions: Iterabl
     registry = Registry()
     for function in functions:
         registry.add(function)
-    workshop = Workshop(registry, BpeTokenCounter(), maker)
+    workshop = Workshop(registry, BpeTokenCounter(), maker, mcp)
     try:
         definition = agent.definition()
         workshop.try_out(definition)

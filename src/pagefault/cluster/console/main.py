@@ -29,6 +29,7 @@ from pagefault.cluster.console.inspect import inspect
 from pagefault.cluster.console.lab import lab
 from pagefault.cluster.console.lab_worlds import worlds
 from pagefault.cluster.console.mail import dead, topics
+from pagefault.cluster.console.mcp import mcp
 from pagefault.cluster.console.memory import memory
 from pagefault.cluster.console.past import fork, replay
 from pagefault.cluster.console.plan import FleetTable, Plan, make_world, read_plan
@@ -45,6 +46,7 @@ from pagefault.cluster.worlds.contract import Report
 from pagefault.policies.contract import PolicyError
 from pagefault.policies.lab.extras import MissingExtra
 from pagefault.runtime.errors import ConfigError, InternalError, PagefaultError, UsageError
+from pagefault.runtime.functions.mcp import read_servers
 from pagefault.runtime.host.config import Agent, config_error
 from pagefault.runtime.host.fleet import checked_tiers
 from pagefault.runtime.host.secrecy import learn_secrets
@@ -85,6 +87,7 @@ app.add_typer(dead, name="dead")
 app.add_typer(store, name="store")
 app.add_typer(approvals, name="approvals")
 app.add_typer(memory, name="memory")
+app.add_typer(mcp, name="mcp")
 
 
 def configure_logging(level: str) -> None:
@@ -162,7 +165,7 @@ def _live(record: RunRecord, choose: Callable[[], Awaitable[dict[str, Any]]], as
     """Run a world to its end.  ``choose`` gives the template that its agents are made from."""
     plan, base = record.plan, Path(record.base)
     tiers = checked_tiers(plan.tier)
-    budget = budget_plan(plan.endpoint, plan.budget)
+    budget, servers = budget_plan(plan.endpoint, plan.budget), read_servers(plan.mcp)
     find_modules_beside(Path(), base)
     world = make_world(plan, base, None if record.data is None else Path(record.data))
     console = Console(stderr=True)
@@ -174,7 +177,7 @@ def _live(record: RunRecord, choose: Callable[[], Awaitable[dict[str, Any]]], as
             if plan.fleet.folder is not None:
                 keep_run(Path(plan.fleet.folder), record.model_copy(update={"template": template}))
 
-        return await run_world(world, template, Options(plan.fleet, console, tiers, budget, keep))
+        return await run_world(world, template, Options(plan.fleet, console, tiers, budget, servers, keep))
 
     report = asyncio.run(live())
     show_report(report, as_json)

@@ -84,6 +84,7 @@ class Plan(Table):
     tier: list[dict[str, Any]] = Field(default_factory=list)
     endpoint: list[dict[str, Any]] = Field(default_factory=list)
     budget: dict[str, Any] = Field(default_factory=dict)
+    mcp: list[dict[str, Any]] = Field(default_factory=list)
     fleet: FleetTable = FleetTable()
     village: VillageTable = VillageTable()
     town: TownTable = TownTable()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -17,6 +19,7 @@ from pagefault.cluster.console.plan import FleetTable
 from pagefault.cluster.console.show import RunProgress, say
 from pagefault.cluster.worlds.contract import Report, World, functions_of, with_tiers
 from pagefault.policies.tiers import Tier
+from pagefault.runtime.functions.mcp import McpServers, Server
 from pagefault.runtime.host.collector import tune_collector
 from pagefault.runtime.host.local import Local
 from pagefault.runtime.models.budget.settings import Plan
@@ -41,6 +44,7 @@ class Options:
     console: Console
     tiers: tuple[Tier, ...] = ()
     budget: Plan = NO_BUDGET
+    mcp: Mapping[str, Server] = field(default_factory=dict)
     began: Callable[[], None] = lambda: None
     """Called when the fleet is there and nothing has been made in it yet."""
     again: str = ""
@@ -52,6 +56,7 @@ def open_fleet(
     tiers: tuple[Tier, ...] = (),
     budget: Plan = NO_BUDGET,
     functions: Sequence[Callable[..., Any]] = (),
+    mcp: Mapping[str, Server] | None = None,
 ) -> AbstractAsyncContextManager[Local | Cluster]:
     """The fleet that a file asks for, not yet begun."""
     if table.kind == "local":
@@ -68,6 +73,7 @@ def open_fleet(
             frames=table.frames,
             frames_policy=table.frames_policy,
             idle_s=table.idle_s,
+            mcp=mcp or {},
         )
     return Cluster(
         table.folder,
@@ -89,6 +95,7 @@ def open_fleet(
         frames=table.frames,
         frames_policy=table.frames_policy,
         idle_s=table.idle_s,
+        mcp=mcp or {},
     )
 
 
@@ -105,8 +112,8 @@ async def run_world(world: World, template: Mapping[str, Any], options: Options)
         agents = world.agents(template)
         # They are made alike; the fleet looks at every one before it makes any.
         functions = functions_of(world)
-        await check_agent(agents[0], options.budget, functions)
-        async with open_fleet(options.fleet, options.tiers, options.budget, functions) as fleet:
+        await check_agent(agents[0], options.budget, functions, await _looked_at(options))
+        async with open_fleet(options.fleet, options.tiers, options.budget, functions, options.mcp) as fleet:
             stop.listen()  # Ray puts handlers of its own in place when it begins
             options.began()
             with RunProgress(options.console) as progress:
@@ -125,6 +132,14 @@ async def run_world(world: World, template: Mapping[str, Any], options: Options)
         raise Stopped(stop.signal) from None
     finally:
         stop.end()
+
+
+async def _looked_at(options: Options) -> McpServers:
+    """What of MCP servers is accepted in the fleet's folder, or would be."""
+    pool = McpServers(options.mcp)
+    with tempfile.TemporaryDirectory(prefix="pagefault-") as nowhere:
+        await pool.open(Path(options.fleet.folder or nowhere))
+    return pool
 
 
 class _Stop:

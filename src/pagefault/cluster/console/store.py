@@ -20,6 +20,7 @@ from pagefault.cluster.settings import Code
 from pagefault.cluster.sharding import shard_of
 from pagefault.cluster.workshops import open_workshop
 from pagefault.runtime.errors import ConfigError, PagefaultError, StoreUnavailable, UnknownName
+from pagefault.runtime.functions.mcp.pool import McpServers, read_accepted
 from pagefault.runtime.host.upkeep.remembered import digests, remembered, write_missing
 from pagefault.runtime.host.upkeep.transfer import export_agents, import_agents, migrate_agents
 from pagefault.runtime.models.registry import make_processor
@@ -38,6 +39,11 @@ JournalOption = Annotated[
 ArchiveOption = Annotated[str, typer.Option(help="edge, or http://... of a Qdrant server.")]
 ShardsOption = Annotated[int | None, typer.Option(min=1, help="How many; what the folder has by default.")]
 PrefixOption = Annotated[str, typer.Option(help="Only agents whose names begin so.")]
+
+
+def _accepted(folder: Path) -> str:
+    """The tools of MCP servers that the folder's agents may have."""
+    return McpServers(accepted=read_accepted(folder)).encode()
 
 
 class _Opened:
@@ -106,7 +112,7 @@ def check(
     """
     find_modules_beside(Path())
     check_drivers(journal, archive)
-    workshop = open_workshop(Code(), make_processor)
+    workshop = open_workshop(Code(), make_processor, _accepted(folder))
     problems: list[dict[str, str]] = []
     counts: Counter[str] = Counter()
     with ExitStack() as stack:
@@ -176,7 +182,7 @@ def rebuild(
     """
     find_modules_beside(Path())
     check_drivers(journal, archive)
-    workshop, made = open_workshop(Code(), make_processor), make_embedder(embedder)
+    workshop, made = open_workshop(Code(), make_processor, _accepted(folder)), make_embedder(embedder)
     agents = written = 0
     with ExitStack() as stack:
         opened = _Opened(folder, journal, shards, stack)

@@ -48,6 +48,10 @@ class SystemSettings:
                 raise ConfigError(name, getattr(self, name), ", ".join(SEARCH_MODES))
 
 
+class OutcomeUnknown(Exception):
+    """Raised by a function that cannot know whether what it was to do has happened; the text says why."""
+
+
 DEFAULT_SETTINGS = SystemSettings()
 INJECTABLE = (MemoryView, SystemSettings, CallContext)
 
@@ -59,7 +63,8 @@ class FunctionDefinition:
     ``effect``, ``runs_in`` and ``chains`` are those of
     :class:`~pagefault.runtime.kernel.functions.FunctionSpec`; ``resources`` are Ray's, for ``runs_in="ray"``;
     ``requires_approval`` and ``capabilities`` are those of the decorator;
-    ``timeout_ms`` of ``None`` leaves the time limit to whoever runs it.  A function whose first parameter is
+    ``timeout_ms`` of ``None`` leaves the time limit to whoever runs it; ``given_shape`` stands for the signature of a
+    function that is not Python's (a tool of a server).  A function whose first parameter is
     a :class:`~pagefault.runtime.kernel.functions.MemoryView` is a *system call*.
     """
 
@@ -73,6 +78,7 @@ class FunctionDefinition:
     timeout_ms: int | None = None
     requires_approval: bool = False
     capabilities: tuple[str, ...] = ()
+    given_shape: Shape | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         for capability in self.capabilities:
@@ -100,6 +106,8 @@ class FunctionDefinition:
     @cached_property
     def shape(self) -> Shape:
         """The signature as read.  Raises :class:`~pagefault.runtime.errors.FunctionDefinitionError`."""
+        if self.given_shape is not None:
+            return self.given_shape
         shape = read_signature(
             self.function, name=self.name, chains=self.chains, strict=self.strict, injectable=INJECTABLE
         )

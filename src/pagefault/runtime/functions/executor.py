@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError, to_json
 
 from pagefault.runtime.errors import ConfigError, UsageError
-from pagefault.runtime.functions.definition import CallContext, FunctionDefinition
+from pagefault.runtime.functions.definition import CallContext, FunctionDefinition, OutcomeUnknown
 from pagefault.runtime.values import Effect
 
 RESULT_CHARS_MAX = 1_000_000
@@ -100,6 +100,8 @@ class FunctionExecutor:
             return "failed", _problem(error)
         except TimeoutError as error:
             return _timed_out(definition, timeout_ms) if scope.expired() else ("failed", _problem(error))
+        except OutcomeUnknown as error:
+            return "unknown", str(error)[:ERROR_CHARS_MAX]
         except (Exception, SystemExit) as error:  # noqa: BLE001  users' code may raise anything; the model is told
             return "failed", _problem(error)
         return result_text(definition.name, result)

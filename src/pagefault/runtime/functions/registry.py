@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from types import ModuleType
 from typing import Any
 from weakref import WeakValueDictionary
@@ -18,7 +18,10 @@ from pagefault.runtime.kernel.functions import CallProblem, FunctionSpec
 from pagefault.runtime.values import FunctionSchema
 
 Grant = Iterable[str | FunctionDefinition | Callable[..., Any]]
-"""What an agent may call: names of functions, names of sets (``memgpt``, ``all``), ``"module:name"``, functions."""
+"""What an agent may call: names of functions, names of sets (``memgpt``, ``all``, ``mcp:SERVER``), ``"module:name"``,
+functions."""
+MCP = "mcp"
+"""The kind of sets that MCP servers bring."""
 
 
 class AgentFunctions:
@@ -97,6 +100,8 @@ class Registry:
 
     def __init__(self) -> None:
         self._definitions: dict[str, FunctionDefinition] = dict(BUILTINS)
+        self._groups: dict[str, tuple[str, ...]] = {}
+        self._other_names: dict[str, str] = {}
         # By what a grant amounts to, and by how it was written, which is quicker to compare.
         self._tables: WeakValueDictionary[tuple[object, ...], AgentFunctions] = WeakValueDictionary()
         self._asked: WeakValueDictionary[tuple[object, ...], AgentFunctions] = WeakValueDictionary()
@@ -129,6 +134,17 @@ class Registry:
         self._asked.clear()  # the same names may mean something else now
         return definition
 
+    def add_group(self, group: str, definitions: Mapping[str, FunctionDefinition]) -> None:
+        """Register functions that can be granted together by a name such as ``mcp:files``; the keys are what else they
+        may be called in a grant.  A group of that name is replaced.
+
+        Raises:
+            FunctionDefinitionError: a name is taken by another function.
+        """
+        self._groups[group] = tuple(self.add(each).name for each in definitions.values())
+        self._other_names.update((other, each.name) for other, each in definitions.items())
+        self._asked.clear()
+
     def get(self, name: str) -> FunctionDefinition:
         """A registered function by its name.
 
@@ -153,7 +169,10 @@ class Registry:
         """
         module_name, colon, attribute = reference.partition(":")
         if not colon:
-            return self.get(reference)
+            return self.get(self._other_names.get(reference, reference))
+        if module_name == MCP:
+            there = ", ".join(sorted(self._groups)) or "none"
+            raise UnknownName(f"functions {reference!r}: no MCP server of this name is set up; there are: {there}")
         found: Any = _import(module_name, reference)
         for step in attribute.split("."):
             if not hasattr(found, step):
@@ -188,7 +207,8 @@ class Registry:
     ) -> AgentFunctions:
         definitions: dict[str, FunctionDefinition] = {}
         for each in grant:
-            names: Iterable[Any] = GRANTS[each] if isinstance(each, str) and each in GRANTS else (each,)
+            sets = GRANTS.get(each) or self._groups.get(each) if isinstance(each, str) else None
+            names: Iterable[Any] = (each,) if sets is None else sets
             for name in names:
                 definition = self.resolve(name) if isinstance(name, str) else self.add(name)
                 definitions.setdefault(definition.name, definition)

@@ -26,7 +26,7 @@ HEARTBEAT_DESCRIPTION = (
 )
 NAME_PATTERN = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _PLAIN_TYPES = (str, int, float, bool, type(None))
-_CONFIG = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+CONFIG = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,9 +110,33 @@ def read_signature(
         parameters.append(read)
         fields[read.field] = field
     _refuse_unknown_descriptions(documentation, [each.name for each in parameters], name)
+    return shape_of(
+        name,
+        documentation.text,
+        fields,
+        tuple(parameters),
+        chains=chains,
+        strict=strict,
+        injected=tuple(injected),
+        plain=all(_is_plain(hints[each.name]) for each in parameters),
+    )
+
+
+def shape_of(
+    name: str,
+    description: str,
+    fields: dict[str, Any],
+    parameters: tuple[Parameter, ...],
+    *,
+    chains: str,
+    strict: bool,
+    injected: tuple[tuple[str, type], ...] = (),
+    plain: bool = False,
+) -> Shape:
+    """The shape of a function whose parameters are given as the ``fields`` of a pydantic model."""
     # Every function tolerates the flag, for models that add it everywhere; only some show it.
-    fields["arg_heartbeat"] = (Any, Field(None, alias=HEARTBEAT))
-    model = create_model(f"Arguments_{name}", __config__=_CONFIG, **fields)
+    flag: dict[str, Any] = {"arg_heartbeat": (Any, Field(None, alias=HEARTBEAT))}
+    model = create_model(f"Arguments_{name}", __config__=CONFIG, **fields, **flag)
     rules = model.model_json_schema(by_alias=True)
     del rules["properties"][HEARTBEAT]
     shown = strict_node(rules, strict=strict)
@@ -121,12 +145,12 @@ def read_signature(
         shown["properties"][HEARTBEAT] = {"type": "boolean", "description": HEARTBEAT_DESCRIPTION}
     shown["required"] = sorted(shown["properties"])
     return Shape(
-        schema=FunctionSchema(name, documentation.text, canonical_json(shown), strict),
-        parameters=tuple(parameters),
-        injected=tuple(injected),
+        schema=FunctionSchema(name, description, canonical_json(shown), strict),
+        parameters=parameters,
+        injected=injected,
         validator=typing.cast("SchemaValidator", model.__pydantic_validator__),
         rules=rules,
-        plain=all(_is_plain(hints[each.name]) for each in parameters),
+        plain=plain,
     )
 
 
@@ -221,7 +245,7 @@ def _describes_itself(hint: Any) -> bool:
 
 def _adapter(hint: Any, where: str, *, strict: bool) -> TypeAdapter[Any]:
     try:
-        adapter: TypeAdapter[Any] = TypeAdapter(hint, config=None if _has_config(hint) else _CONFIG)
+        adapter: TypeAdapter[Any] = TypeAdapter(hint, config=None if _has_config(hint) else CONFIG)
         strict_node(adapter.json_schema(), strict=strict)
     except NotStrict as error:
         raise FunctionDefinitionError(

@@ -17,6 +17,8 @@ from pydantic import SecretStr
 
 from pagefault.policies.tiers import Tier
 from pagefault.runtime.errors import UsageError
+from pagefault.runtime.functions.mcp.pool import McpServers
+from pagefault.runtime.functions.mcp.settings import Server, read_servers, secrets_of
 from pagefault.runtime.functions.registry import Registry
 from pagefault.runtime.host.clock import Clock
 from pagefault.runtime.host.config import Agent
@@ -66,6 +68,7 @@ class Local(Memories):
     ``tiers``: see :class:`~pagefault.policies.tiers.Tier`; pages that leave a context
     are kept there, so that a page fault need not reach the archive.  ``endpoints`` and ``budget``: what model
     servers allow, and what may be spent; see :mod:`~pagefault.runtime.models.budget.settings`.
+    ``mcp``: servers, by name, whose tools agents may be given as ``mcp:NAME`` or ``NAME.TOOL``, see docs/functions.md.
 
     ``clock``: the machine's, or a :class:`~pagefault.runtime.host.virtual.VirtualClock` for runs that take no longer
     than their work and are the same each time.  Agents that had work under way go on by themselves, unless ``watch``
@@ -97,8 +100,11 @@ class Local(Memories):
         clock: Clock | None = None,
         watch: bool = True,
         secrets: Iterable[str | SecretStr] = (),
+        mcp: Mapping[str, Server | Mapping[str, Any]] | Iterable[Mapping[str, Any]] = (),
     ) -> None:
-        learn_secrets(secrets)
+        servers = read_servers(mcp)
+        learn_secrets([*secrets, *secrets_of(servers.values())])
+        self._servers = servers
         self._temporary = folder is None
         self._folder = Path(folder) if folder is not None else None
         self._durability = durability
@@ -143,11 +149,17 @@ class Local(Memories):
         except BaseException:  # whatever it was, also a cancellation: the folder made for it goes
             self._forget()
             raise
+        try:
+            mcp = McpServers(self._servers)
+            await mcp.open(self._folder)
+        except BaseException:  # as above; the stores are open by now
+            await self.stop()
+            raise
         self._router = LocalRouter()
         now_ms = self._clock.now_ms if isinstance(self._clock, VirtualClock) else monotonic_ms
         self._gate = gate = local_gate(self._budget, now_ms)
         maker = budgeted(self._budget, gate, make_processor) if self._budget else make_processor
-        workshop = Workshop(self._registry, BpeTokenCounter(), maker)
+        workshop = Workshop(self._registry, BpeTokenCounter(), maker, mcp)
         if self._budget:
             workshop.hurry = gate.promote
         self._host = Host(self._stores, workshop, self._router, self._clock, tiers=self._tiers, frames=self._frames)

@@ -19,6 +19,7 @@ from pagefault.policies.registry import (
     make_write_back,
 )
 from pagefault.runtime.errors import ConfigError, UnknownName
+from pagefault.runtime.functions.mcp.pool import McpServers
 from pagefault.runtime.functions.registry import AgentFunctions, Registry
 from pagefault.runtime.host.records import UNSENT, decode_definition, decode_event
 from pagefault.runtime.host.snapshots import decode_snapshot
@@ -65,8 +66,17 @@ def _nobody_waits(agent: AgentId, priority: Priority) -> None:
 class Workshop:
     """Shared parts, and how to put an agent together from them."""
 
-    def __init__(self, registry: Registry, counter: TokenCounter, make_processor: MakeProcessor) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        counter: TokenCounter,
+        make_processor: MakeProcessor,
+        mcp: McpServers | None = None,
+    ) -> None:
+        """``mcp`` are servers whose functions are added to the registry, and which end with this workshop."""
         self.registry = registry
+        self._mcp = mcp or McpServers()
+        self._mcp.add_to(registry)
         self.counter = counter
         self._make_processor = make_processor
         self.hurry: Callable[[AgentId, Priority], None] = _nobody_waits
@@ -167,3 +177,4 @@ class Workshop:
         for processor in self._processors.values():
             await processor.close()
         self._processors.clear()
+        await self._mcp.close()

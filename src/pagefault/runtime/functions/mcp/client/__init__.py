@@ -1,0 +1,1 @@
+"""The connection to a server: the rooms that need the SDK (extra ``mcp``)."""
