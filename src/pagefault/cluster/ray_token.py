@@ -18,6 +18,12 @@ TOKEN_BYTES = 32
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
+def token_path() -> Path:
+    """The file in which Ray looks for its token, there or not."""
+    given = os.environ.get("RAY_AUTH_TOKEN_PATH")
+    return Path(given).expanduser() if given else Path.home() / ".ray" / "auth_token"
+
+
 def keep_token_private() -> Path | None:
     """Make the token that Ray is about to use, or take an existing one away from everybody else.
 
@@ -27,8 +33,7 @@ def keep_token_private() -> Path | None:
     """
     if os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_MODE", "token").lower() != "token":
         return None
-    given = os.environ.get("RAY_AUTH_TOKEN_PATH")
-    path = Path(given).expanduser() if given else Path.home() / ".ray" / "auth_token"
+    path = token_path()
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with contextlib.suppress(FileExistsError):

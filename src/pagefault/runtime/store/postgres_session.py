@@ -31,7 +31,7 @@ except ImportError as problem:  # not the extra `postgres`, or no libpq: said to
 else:
     _MISSING = ""
 
-__all__ = ["Connection", "Place", "PostgresSession", "count_shards", "is_postgres"]
+__all__ = ["Connection", "Place", "PostgresSession", "ServerFacts", "count_shards", "is_postgres", "server_facts"]
 
 T = TypeVar("T")
 Connection: TypeAlias = "psycopg.Connection[tuple[Any, ...]]"
@@ -258,3 +258,56 @@ def count_shards(address: str) -> int:
         said = place.without_password(" ".join(str(error).split()))
         raise StoreUnavailable(f"{place}: cannot be asked for its shards: {said}") from error
     return 0 if row is None else int(row[0])
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFacts:
+    """What a database says about itself.  ``version`` as 170002 is 17.2; ``clock_s`` since 1970, UTC.
+
+    ``may_create``: whether this user may make the schemas of new shards; ``schemas``: of shards that are there, each
+    with the number of its journal's schema, -1 where this user may not read it.
+    """
+
+    version: int
+    fsync: str
+    synchronous_commit: str
+    clock_s: float
+    may_create: bool
+    connections_max: int
+    schemas: tuple[tuple[str, int], ...]
+
+
+def server_facts(address: str, timeout_s: int) -> ServerFacts:
+    """Ask a database about itself; changes nothing.
+
+    Raises :class:`~pagefault.runtime.errors.ConfigError` for an address that cannot be, and
+    :class:`~pagefault.runtime.errors.StoreUnavailable` where it cannot be asked.
+    """
+    place = Place.of(address, 0)
+    namespace = place.schema.removesuffix("00")
+    parameters: dict[str, Any] = place.parameters | {"connect_timeout": str(timeout_s)}
+    asked = (
+        "SELECT current_setting('server_version_num')::int, current_setting('fsync'), "
+        "current_setting('synchronous_commit'), extract(epoch FROM clock_timestamp())::float8, "
+        "has_database_privilege(current_database(), 'CREATE'), current_setting('max_connections')::int"
+    )
+    there = (
+        "SELECT schemaname, "
+        "has_table_privilege(format('%%I.pagefault_meta', schemaname), 'SELECT,INSERT,UPDATE,DELETE') "
+        "FROM pg_tables WHERE tablename = 'pagefault_meta' AND schemaname ~ %s ORDER BY schemaname"
+    )
+    try:
+        with psycopg.connect(**parameters, autocommit=True) as connection:
+            connection.execute(sql.SQL("SET statement_timeout TO {}").format(sql.Literal(timeout_s * 1000)))
+            row = connection.execute(asked).fetchone()
+            assert row is not None, "a SELECT without FROM has one row"
+            schemas = []
+            for name, may in connection.execute(there, (f"^{namespace}[0-9]{{2,}}$",)).fetchall():
+                query = sql.SQL("SELECT version FROM {}.pagefault_meta").format(sql.Identifier(name))
+                found = connection.execute(query).fetchone() if may else None
+                schemas.append((str(name), -1 if found is None else int(found[0])))
+    except (psycopg.Error, UnicodeError) as error:
+        said = place.without_password(" ".join(str(error).split()))
+        raise StoreUnavailable(f"{place}: cannot be asked: {said}") from error
+    version, fsync, commit, clock_s, may_create, connections_max = row
+    return ServerFacts(version, fsync, commit, clock_s, may_create, connections_max, tuple(schemas))

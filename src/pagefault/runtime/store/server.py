@@ -14,7 +14,7 @@ from pagefault.runtime.store.archive import PointArchive
 from pagefault.runtime.store.protocols import Embedder
 from pagefault.runtime.store.server_points import ServerPoints, connect
 
-__all__ = ["ServerArchive", "is_server"]
+__all__ = ["ServerArchive", "is_server", "server_parts"]
 
 SCHEMA_VERSION: Final = 1
 COLLECTION: Final = "pagefault"
@@ -39,7 +39,7 @@ class ServerArchive(PointArchive):
     """
 
     def __init__(self, address: str, embedder: Embedder, *, api_key: str | None = None) -> None:
-        url, collection = _parts(address)
+        url, collection = server_parts(address)
         points = ServerPoints(connect(url, api_key), url, collection)
         try:
             about = {"pagefault_schema": SCHEMA_VERSION, "embedder": embedder.name, "dimension": embedder.dimension}
@@ -67,7 +67,7 @@ class ServerArchive(PointArchive):
             )
 
 
-def _parts(address: str) -> tuple[str, str]:
+def server_parts(address: str) -> tuple[str, str]:
     """The engine's own address, and the collection.  Raises ``ConfigError`` which repeats no secret."""
     if not is_server(address):
         return address, COLLECTION
