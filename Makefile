@@ -6,7 +6,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
-CHECKED := src tests benchmarks examples
+CHECKED := src tests benchmarks examples docs
 # fit_foresight fits weights, it measures nothing; autogen_side is what interrupts runs in an environment of its own.
 BENCHMARKS ?= $(filter-out fit_foresight autogen_side,$(patsubst benchmarks/%.py,%,$(wildcard benchmarks/[a-z]*.py)))
 BENCHMARK_FLAGS ?= --quick

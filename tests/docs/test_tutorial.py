@@ -35,3 +35,14 @@ def test_it_can_be_followed(tmp_path: Path, is_whole: bool) -> None:
             if line.startswith("pagefault doctor"):
                 line = f"{line} || true"  # this server can only talk, and the doctor says so
             type_in(Command(line, step.expected), folder, tools)
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs" / "how-to").glob("*.md")), ids=lambda page: page.stem)
+def test_how_tos_can_be_followed(tmp_path: Path, page: Path) -> None:
+    tools, folder = make_tools(tmp_path / "tools"), tmp_path / "reader"
+    folder.mkdir()
+    for step in steps(page.read_text(encoding="utf-8")):
+        if isinstance(step, Command):
+            type_in(step, folder, tools)
+        else:
+            (folder / step[0]).write_text(step[1])

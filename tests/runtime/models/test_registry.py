@@ -12,7 +12,7 @@ from pagefault.runtime.kernel.settings import ModelSettings
 from pagefault.runtime.models import ReplayProcessor, ScriptedProcessor, make_processor
 from pagefault.runtime.models.openai import OpenAIProcessor
 from pagefault.runtime.models.retry import RetryPolicy
-from pagefault.runtime.values import ModelReply
+from pagefault.runtime.values import ModelReply, ModelRequest
 
 LOCAL = ("base_url", "http://127.0.0.1:1/v1")
 
@@ -94,3 +94,36 @@ def test_the_processor_for_servers_is_loaded_only_for_those_who_need_it() -> Non
     )
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "False"
+
+
+class Mute:
+    """A processor that says nothing."""
+
+    window_tokens = 0
+
+    def __init__(self, name: str = "mute") -> None:
+        self.name = name
+
+    async def reply(self, request: ModelRequest) -> ModelReply:
+        return ModelReply()
+
+    async def close(self) -> None: ...
+
+
+async def test_a_processor_of_ones_own_is_imported_by_its_name() -> None:
+    place = f"processor:{__name__}:Mute"
+    made = make_processor(ModelSettings(place, (("name", "still"),)))
+    assert isinstance(made, Mute)
+    assert made.name == "still"
+    for wrong, said in (
+        ("processor:no_such_module:Mute", "no module 'no_such_module'"),
+        (f"processor:{__name__}:Loud", "has no 'Loud'"),
+        (f"processor:{__name__}:", "has no ''"),
+        ("processor::x", "write it as"),
+    ):
+        with pytest.raises(UnknownName, match=said):
+            make_processor(wrong)
+    with pytest.raises(ConfigError, match=r"model\.options.*unexpected"):
+        make_processor(ModelSettings(place, (("volume", "11"),)))
+    with pytest.raises(ConfigError, match=r"has no name, window_tokens, reply, close"):
+        make_processor("processor:builtins:dict")

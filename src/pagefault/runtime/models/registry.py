@@ -50,7 +50,7 @@ def make_processor(
     if not colon or kind not in (*_MAKERS, "replay"):
         raise UnknownName(
             f"model {settings.name!r} is not known; write 'openai:MODEL' (any compatible server with base_url), "
-            "'local', 'scripted:MIND', 'scripted:module:function' or 'replay:NAME'"
+            "'local', 'scripted:MIND', 'scripted:module:function', 'processor:module:factory' or 'replay:NAME'"
         )
     if not name:
         raise ConfigError("model.name", settings.name, f"a name after the colon, as in {kind}:NAME")
@@ -147,8 +147,33 @@ _OPENAI_OPTIONS: Mapping[str, _Read] = {
 }
 _SCRIPTED_OPTIONS: Mapping[str, _Read] = {"latency_ms": _number, "window_tokens": _integer}
 _LOCAL_OPTIONS: Mapping[str, _Read] = {"variant": _text}
+def _make_imported(name: str, options: Mapping[str, str], _timing: Timing) -> Processor:
+    """A processor of somebody's own: ``module:factory`` is imported, and called with the options."""
+    module_name, _, attribute = name.partition(":")
+    reference = f"processor:{name}"
+    try:
+        found: Any = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        raise UnknownName(f"model {reference!r}: there is no module {error.name!r} to import") from error
+    except (ValueError, TypeError) as error:  # an empty or relative module name
+        raise UnknownName(f"model {reference!r}: write it as 'processor:package.module:factory'") from error
+    factory = getattr(found, attribute, None) if attribute else None
+    if not callable(factory):
+        raise UnknownName(f"model {reference!r}: module {module_name!r} has no {attribute!r} that can be called")
+    try:
+        made = factory(**options)
+    except TypeError as error:
+        raise ConfigError("model.options", dict(options), f"what {name} takes: {error}") from error
+    missing = [each for each in ("name", "window_tokens", "reply", "close") if not hasattr(made, each)]
+    if missing:
+        raise ConfigError("model.name", reference, f"a processor; what {name} makes has no {', '.join(missing)}")
+    processor: Processor = made
+    return processor
+
+
 _MAKERS: Mapping[str, Callable[[str, Mapping[str, str], Timing], Processor]] = {
     "local": _make_local,
     "openai": _make_openai,
+    "processor": _make_imported,
     "scripted": _make_scripted,
 }
