@@ -230,7 +230,7 @@ def main() -> None:
 def run(options: Options) -> dict[str, Any]:
     """The size that the options ask for."""
     if options.quick:
-        return measure(options.seed, interrupts=10_000, kills=20, pause_s=0.3, poison=0, together=2)
+        return measure(options.seed, interrupts=10_000, kills=20, pause_s=0.3, poison=0, together=4)
     return measure(options.seed, interrupts=1_000_000, kills=500, pause_s=1.0, together=4)
 
 
