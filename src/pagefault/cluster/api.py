@@ -29,6 +29,7 @@ from pagefault.runtime.errors import ConfigError, Overloaded, UsageError
 from pagefault.runtime.functions.mcp import Server, accepted_text, read_servers
 from pagefault.runtime.host.clock import SystemClock
 from pagefault.runtime.host.config import Agent
+from pagefault.runtime.host.exchange import Exchange
 from pagefault.runtime.host.fleet import (
     ASK_TIMEOUT_S,
     AgentRef,
@@ -39,7 +40,6 @@ from pagefault.runtime.host.fleet import (
     text_of,
 )
 from pagefault.runtime.host.groups import Post
-from pagefault.runtime.host.memories import Memories
 from pagefault.runtime.host.records import AgentRow, Answer, Inspection, Step
 from pagefault.runtime.host.residency import FrameSettings
 from pagefault.runtime.host.services import PastStores
@@ -52,7 +52,7 @@ from pagefault.runtime.values import AgentId, Interrupt, InterruptId
 IF_RUNNING = ("fail", "join")
 
 
-class Cluster(Memories, Placing):
+class Cluster(Exchange, Placing):
     """Agents on Ray: hosts, store actors and a scheduler, on this machine or many.
 
     Use it as an asynchronous context manager.  ``address=None`` begins a Ray of its own on this machine;

@@ -19,6 +19,7 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 
+from pagefault.cluster.console.agent import agent
 from pagefault.cluster.console.approvals import approvals
 from pagefault.cluster.console.chat import chat_with
 from pagefault.cluster.console.check import chosen_model
@@ -88,6 +89,7 @@ app.add_typer(store, name="store")
 app.add_typer(approvals, name="approvals")
 app.add_typer(memory, name="memory")
 app.add_typer(mcp, name="mcp")
+app.add_typer(agent, name="agent")
 
 
 def configure_logging(level: str) -> None:

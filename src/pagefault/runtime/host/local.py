@@ -22,6 +22,7 @@ from pagefault.runtime.functions.mcp.settings import Server, read_servers, secre
 from pagefault.runtime.functions.registry import Registry
 from pagefault.runtime.host.clock import Clock
 from pagefault.runtime.host.config import Agent
+from pagefault.runtime.host.exchange import Exchange
 from pagefault.runtime.host.fleet import (
     ASK_TIMEOUT_S,
     AgentRef,
@@ -35,7 +36,6 @@ from pagefault.runtime.host.fleet import (
 from pagefault.runtime.host.groups import Post
 from pagefault.runtime.host.host import Host
 from pagefault.runtime.host.local_router import LocalRouter
-from pagefault.runtime.host.memories import Memories
 from pagefault.runtime.host.records import AgentRow, Answer, Inspection, Step
 from pagefault.runtime.host.residency import FrameSettings
 from pagefault.runtime.host.secrecy import learn_secrets
@@ -55,7 +55,7 @@ from pagefault.runtime.values import AgentId, Interrupt, InterruptId
 IDLE_POLL_S = 0.005
 
 
-class Local(Memories):
+class Local(Exchange):
     """Agents in this process, with their journal and archive in ``folder``.
 
     Use it as an asynchronous context manager.  ``folder`` is made if absent, and opened again it has the

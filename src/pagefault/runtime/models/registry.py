@@ -147,6 +147,8 @@ _OPENAI_OPTIONS: Mapping[str, _Read] = {
 }
 _SCRIPTED_OPTIONS: Mapping[str, _Read] = {"latency_ms": _number, "window_tokens": _integer}
 _LOCAL_OPTIONS: Mapping[str, _Read] = {"variant": _text}
+
+
 def _make_imported(name: str, options: Mapping[str, str], _timing: Timing) -> Processor:
     """A processor of somebody's own: ``module:factory`` is imported, and called with the options."""
     module_name, _, attribute = name.partition(":")
