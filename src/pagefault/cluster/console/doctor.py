@@ -21,7 +21,7 @@ from rich.text import Text
 
 from pagefault.cluster.console.check import chosen_model
 from pagefault.cluster.console.doctor_model import CONTEXT_TOKENS_MAX, Finding, ModelDoctor
-from pagefault.cluster.console.health import machine, program, ray, stores
+from pagefault.cluster.console.health import machine, program, ray, settings, stores
 from pagefault.cluster.console.health.contract import Asked, Check, Verdict
 from pagefault.cluster.console.reach import (
     DEFAULT_EMBEDDER,
@@ -41,6 +41,7 @@ FAILED = 1
 LIMIT_S = 4.5
 """What has not answered by then has failed: the whole look takes five seconds at most."""
 CHECKS: Mapping[str, Check] = {
+    "settings": settings.settings,
     "python": program.python,
     "packages": program.packages,
     "ray": ray.ray,
@@ -83,11 +84,11 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="As one JSON object on standard output.")] = False,
 ) -> None:
     """Look at this machine as a fleet will need it, in 5 s; with --model, try out a model. Exit code 1 if it fails."""
-    place = base_url or os.environ.get("OPENAI_BASE_URL")
     if model is not None or _was_typed(context, "base_url"):
-        _examine_model(model, place, tries, context_max, as_json)
+        _examine_model(model, base_url, tries, context_max, as_json)
         return
-    asked = Asked(folder or DEFAULT_FOLDER, journal, archive, embedder, address, place)
+    server = base_url or os.environ.get("OPENAI_BASE_URL")
+    asked = Asked(folder or DEFAULT_FOLDER, journal, archive, embedder, address, server, context.obj.file)
     found = examine(CHECKS, asked, LIMIT_S)
     if fix:
         found = repaired(found)
@@ -175,8 +176,9 @@ def _examine_model(model: str | None, address: str | None, tries: int, context_m
     async def examine_it() -> Sequence[Finding]:
         chosen = await chosen_model({}, model, address)
         options = tuple((key, str(value)) for key, value in chosen.get("model_options", {}).items())
-        settings = ModelSettings(chosen["model"], options)
-        return await ModelDoctor(settings, tries=tries, context_tokens_max=context_max).examine()
+        return await ModelDoctor(
+            ModelSettings(chosen["model"], options), tries=tries, context_tokens_max=context_max
+        ).examine()
 
     found = asyncio.run(examine_it())
     if as_json:

@@ -23,6 +23,8 @@ from pagefault.cluster.console.agent import agent
 from pagefault.cluster.console.approvals import approvals
 from pagefault.cluster.console.chat import chat_with
 from pagefault.cluster.console.check import chosen_model
+from pagefault.cluster.console.config import ConfiguredGroup, config, use_configuration
+from pagefault.cluster.console.configuration import Configuration
 from pagefault.cluster.console.doctor import doctor
 from pagefault.cluster.console.evaluate import evaluate
 from pagefault.cluster.console.ingest import ingest
@@ -62,6 +64,8 @@ Placement = Literal["auto", "packed", "dedicated"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
 app = typer.Typer(
+    cls=ConfiguredGroup,
+    callback=use_configuration,
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -84,6 +88,7 @@ app.command()(top)
 app.command()(replay)
 app.command()(fork)
 app.command()(topics)
+app.add_typer(config, name="config")
 app.add_typer(dead, name="dead")
 app.add_typer(store, name="store")
 app.add_typer(approvals, name="approvals")
@@ -109,6 +114,7 @@ def _smaller_context(context_tokens: int | None) -> dict[str, Any]:
 
 @app.command()
 def run(
+    context: typer.Context,
     file: Annotated[Path, typer.Argument(help="A TOML file, such as examples/village.toml.")],
     agents: Annotated[int | None, typer.Option(min=1, help="How many agents.")] = None,
     placement: Annotated[Placement | None, typer.Option(help="How agents are put into Ray actors.")] = None,
@@ -132,7 +138,7 @@ def run(
     plan = read_plan(file)
     changes: dict[str, Any] = {"agents": agents, "seed": seed}
     plan = plan.model_copy(update={key: value for key, value in changes.items() if value is not None})
-    _change_fleet(plan, {"placement": placement, "name": name, "address": address}, folder, local)
+    _change_fleet(plan, context.obj, {"placement": placement, "name": name, "address": address}, folder, local)
     Agent(**{"name": "agent", **plan.agent})  # the file alone must be right, whatever is changed on the command line
     template = {**plan.agent, **_smaller_context(context_tokens)}
     if policy is not None:
@@ -188,14 +194,18 @@ def _live(record: RunRecord, choose: Callable[[], Awaitable[dict[str, Any]]], as
         raise typer.Exit(FAILED)
 
 
-def _change_fleet(plan: Plan, given: dict[str, str | None], folder: Path | None, local: bool) -> None:
+def _change_fleet(
+    plan: Plan, settings: Configuration, given: dict[str, str | None], folder: Path | None, local: bool
+) -> None:
+    """A run's ``[fleet]``: the settings' file, the run's own, the environment, the command line; the later wins."""
+    said = {**settings.fleet("file"), **plan.fleet.model_dump(exclude_unset=True), **settings.fleet("environment")}
     changes: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
     if folder is not None:
         changes["folder"] = str(folder)
     if local:
         changes["kind"] = "local"
     try:
-        plan.fleet = FleetTable.model_validate({**plan.fleet.model_dump(), **changes})
+        plan.fleet = FleetTable.model_validate({**said, **changes})
     except ValidationError as error:
         raise config_error(error, "fleet", FleetTable) from None
 

@@ -38,7 +38,7 @@ class Asked:
     embedder: str = "wordllama"
     address: str | None = None
     base_url: str | None = None
-    configuration: Path | None = None
+    file: Path | None = None
 
 
 Check: TypeAlias = Callable[[Asked], Sequence[Verdict]]

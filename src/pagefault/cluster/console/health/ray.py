@@ -55,6 +55,9 @@ def _judged_file(path: Path, state: os.stat_result) -> Verdict:
     if not state.st_size:
         return Verdict("token", "failed", f"{path} is empty", "ray get-auth-token --generate")
     mode = stat.S_IMODE(state.st_mode)
+    if mode & OTHERS and state.st_uid != os.geteuid():  # a container's secret, which somebody else mounts
+        advice = "nothing in a container of its own; else: its owner takes it away from others"
+        return Verdict("token", "warning", f"on, in {path}, which others may read (mode {mode:o})", advice)
     if mode & OTHERS:
 
         def close() -> None:
