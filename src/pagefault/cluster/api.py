@@ -70,7 +70,7 @@ class Cluster(Exchange, Placing):
     instead of failing, and then nothing else that is said here counts.  The fleet ends with this object, or when
     its process dies; with ``keep`` it runs on, until somebody calls :meth:`stop`.  ``runtime_env`` is Ray's (such
     as ``{"working_dir": "."}``) and brings the program's code to the hosts.  ``stores_node`` is the id of the node
-    whose disk has ``folder`` (default: this process's).  ``journal`` and ``archive``: see
+    whose disk has ``folder`` (default: this process's).  ``journal``, ``archive`` and ``metrics``: see
     :class:`~pagefault.runtime.host.local.Local`.
 
     Raises (on entering) :class:`~pagefault.runtime.errors.ConfigError` and
@@ -108,6 +108,7 @@ class Cluster(Exchange, Placing):
         budget: BudgetSettings | Mapping[str, Any] | None = None,
         cpus: int | None = None,
         mcp: Mapping[str, Server | Mapping[str, Any]] | Iterable[Mapping[str, Any]] = (),
+        metrics: bool = True,
     ) -> None:
         for field, count in (("shards", shards), ("hosts", hosts)):
             if count is not None and count < 1:
@@ -133,14 +134,14 @@ class Cluster(Exchange, Placing):
             strategy=check_strategy(strategy),
             journal=journal,
             archive=archive,
+            metrics=metrics,
         )
         self._address, self._mcp = address, read_servers(mcp)
         self._if_running, self._keep = if_running, keep
         self._code = Code(tuple(functions), dict(minds or {}))
         self._runtime_env = dict(runtime_env or {})
         self._stores_node, self._cpus = stores_node, cpus
-        self._clock = SystemClock()
-        self._numbers = itertools.count(1)
+        self._clock, self._numbers = SystemClock(), itertools.count(1)
         self._token = os.urandom(6).hex()
         self._session: _ray.Session | None = None
         self._running: Running | None = None
@@ -385,13 +386,6 @@ class Cluster(Exchange, Placing):
     async def tier_statistics(self) -> dict[str, dict[str, int]]:
         """What the tiers of all hosts did, added up.  See :meth:`Local.tier_statistics`."""
         return await tier_totals(self._parts.router, list(await self.hosts()))
-
-    async def budget_statistics(self) -> dict[str, dict[str, float]]:
-        """What all hosts have sent and spent.  See :meth:`Local.budget_statistics`."""
-        if not self._parts.settings.budget:
-            return {}
-        found: dict[str, dict[str, float]] = await self._ask_scheduler("budget_statistics")
-        return found
 
     async def survey(self, prefix: str = "") -> list[AgentRow]:
         """Every agent, or those whose names begin with ``prefix``; nobody is woken.  See :meth:`Local.survey`."""

@@ -9,6 +9,7 @@ from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
 
 from pagefault.cluster import _ray
+from pagefault.cluster._ray_metrics import keep_flushing
 from pagefault.cluster.batches import pack_answers, unpack_parcels
 from pagefault.cluster.credits import Credits
 from pagefault.cluster.remote_stores import RemoteStores
@@ -24,6 +25,9 @@ from pagefault.runtime.host.collector import tune_collector
 from pagefault.runtime.host.host import Host
 from pagefault.runtime.host.listeners import WORDS, Stream
 from pagefault.runtime.host.records import Receipt
+from pagefault.runtime.host.telemetry.host_meter import HostMeter
+from pagefault.runtime.host.telemetry.meters import Sample
+from pagefault.runtime.host.telemetry.read import host_samples
 from pagefault.runtime.models.budget.gate import monotonic_ms
 from pagefault.runtime.models.budget.processor import MakeProcessor, budgeted
 from pagefault.runtime.models.registry import make_processor
@@ -50,6 +54,7 @@ class HostActor:
         self._router: ClusterRouter | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._leases: LeasedGate | None = None
+        self._flushing: asyncio.Task[None] | None = None
         self._streams: dict[int, Stream] = {}
         self._numbers = itertools.count(1)
 
@@ -70,7 +75,11 @@ class HostActor:
                 RayRunner(),
                 tiers=self._settings.tiers,
                 frames=self._settings.frames,
+                meter=HostMeter() if self._settings.metrics else None,
             )
+            if self._settings.metrics:
+                work = keep_flushing(self._samples, fleet=self._settings.name, host=self._name)
+                self._flushing = self._loop.create_task(work, name="pagefault-metrics")
             self._router = router
             router.host = self._host
         return self._host
@@ -248,12 +257,22 @@ class HostActor:
         return self._open().cache.statistics()
 
     @_ray.control
+    async def metrics(self) -> bytes:
+        """What this host has counted; see :mod:`pagefault.runtime.host.telemetry.read`."""
+        return pack([] if self._loop is None else await self._on_loop(self._samples()))
+
+    async def _samples(self) -> list[Sample]:
+        return host_samples(self._open())
+
+    @_ray.control
     async def stop(self) -> None:
         """Save every agent; this host takes nothing any more."""
         if self._loop is not None:
             await self._on_loop(self._stop())
 
     async def _stop(self) -> None:
+        if self._flushing is not None:
+            self._flushing.cancel()
         try:
             if self._host is not None:
                 await self._host.close()

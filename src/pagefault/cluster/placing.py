@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from pagefault.cluster.moves import GRACE_S
+from pagefault.cluster.wire import unpack
+from pagefault.runtime.host.telemetry.meters import Sample
 from pagefault.runtime.values import AgentId
 
 IDLE_POLL_S = 0.02
@@ -31,6 +33,19 @@ class Placing(ABC):
         while looks < IDLE_LOOKS:
             looks = looks + 1 if await self._ask_scheduler("is_idle") else 0
             await asyncio.sleep(IDLE_POLL_S)
+
+    async def budget_statistics(self) -> dict[str, dict[str, float]]:
+        """What all hosts have sent and spent.  See :meth:`~pagefault.runtime.host.local.Local.budget_statistics`."""
+        found: dict[str, dict[str, float]] = await self._ask_scheduler("budget_statistics")
+        return found
+
+    async def metrics(self) -> list[Sample]:
+        """What the fleet has counted and measured by host; see :meth:`~pagefault.runtime.host.local.Local.metrics`.
+
+        A host or store that does not answer within seconds is left out.
+        """
+        samples: list[Sample] = unpack(await self._ask_scheduler("metrics"))
+        return samples
 
     async def hosts(self) -> dict[str, list[str]]:
         """Every host with the agents placed there."""

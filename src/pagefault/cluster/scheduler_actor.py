@@ -15,6 +15,7 @@ from typing import Any
 import structlog
 
 from pagefault.cluster import _ray
+from pagefault.cluster._ray_metrics import keep_flushing
 from pagefault.cluster.host_pool import HostPool
 from pagefault.cluster.moves import GRACE_S, Moves
 from pagefault.cluster.ownership import end_with_owner
@@ -23,11 +24,13 @@ from pagefault.cluster.scheduler.budget import BudgetLedger
 from pagefault.cluster.scheduler.directory import Directory
 from pagefault.cluster.scheduler.placement import HOST_FULL, HostEntry, Wish
 from pagefault.cluster.settings import Code, FleetSettings
+from pagefault.cluster.telemetry import fleet_samples, hosts_samples
 from pagefault.cluster.wire import pack, unpack
 from pagefault.cluster.workshops import trying_workshop
 from pagefault.runtime.errors import InternalError, StoreCorrupt, StoreError, StoreUnavailable
 from pagefault.runtime.host.clock import SystemClock
 from pagefault.runtime.host.records import decode_definition
+from pagefault.runtime.host.telemetry.meters import Sample
 from pagefault.runtime.host.waking import HORIZON_MS
 from pagefault.runtime.models.budget.gate import monotonic_ms
 from pagefault.runtime.store.protocols import WORK
@@ -85,6 +88,8 @@ class SchedulerActor:
             self._opened.set()
         self._spawn(self._look())
         self._spawn(self._look_for_due())
+        if self._settings.metrics:
+            self._spawn(keep_flushing(self._samples, fleet=self._settings.name))
 
     async def _wishes(self) -> list[tuple[AgentId, bytes]]:
         while True:
@@ -145,8 +150,20 @@ class SchedulerActor:
         return pack(self._ledger.exchange(monotonic_ms(), unpack(data)))
 
     async def budget_statistics(self) -> dict[str, dict[str, float]]:
-        """What the fleet has sent to endpoints, and spent."""
-        return self._ledger.statistics(monotonic_ms())
+        """What the fleet has sent to endpoints, and spent; empty without a budget."""
+        return self._ledger.statistics(monotonic_ms()) if self._settings.budget else {}
+
+    async def metrics(self) -> bytes:
+        """What the whole fleet has counted and measured, and how it is now; nothing where metrics are off."""
+        await self._ready()
+        if not self._settings.metrics:
+            return pack([])
+        handles = {name: handle for name in self._pool.started if (handle := self._pool.handle(name)) is not None}
+        hosts, others = await asyncio.gather(hosts_samples(handles), self._samples())
+        return pack(hosts + others)
+
+    async def _samples(self) -> list[Sample]:
+        return await fleet_samples(self._settings, await self.budget_statistics())
 
     async def locate(self, agents: list[str]) -> list[str]:
         """The hosts of agents, in the order asked for; empty for one whose wish no node fits.

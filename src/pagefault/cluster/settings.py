@@ -42,6 +42,7 @@ class FleetSettings:
     journal: str = field(default=SQLITE, repr=False)  # it may have a password in it
     archive: str = EDGE
     mcp: str = field(default="", repr=False)  # servers, and what of them is accepted; it may have a token in it
+    metrics: bool = True
 
     def __post_init__(self) -> None:
         check_drivers(self.journal, self.archive)

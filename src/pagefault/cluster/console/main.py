@@ -34,6 +34,7 @@ from pagefault.cluster.console.lab_worlds import worlds
 from pagefault.cluster.console.mail import dead, topics
 from pagefault.cluster.console.mcp import mcp
 from pagefault.cluster.console.memory import memory
+from pagefault.cluster.console.metrics import metrics
 from pagefault.cluster.console.past import fork, replay
 from pagefault.cluster.console.plan import FleetTable, Plan, make_world, read_plan
 from pagefault.cluster.console.ps import ps
@@ -77,6 +78,7 @@ lab.command()(worlds)
 app.add_typer(lab, name="lab")
 app.add_typer(evaluate, name="eval")
 app.command()(ps)
+app.command()(metrics)
 app.command()(doctor)
 app.command()(ui)
 app.command()(ingest)

@@ -15,12 +15,14 @@ from pagefault.runtime.errors import InternalError, PagefaultError, StaleEpoch, 
 from pagefault.runtime.failpoints import failpoint
 from pagefault.runtime.host.frame import Frame
 from pagefault.runtime.host.services import Stores
+from pagefault.runtime.host.telemetry.host_meter import HostMeter
 from pagefault.runtime.kernel.effects import AnyEffect
 from pagefault.runtime.store.protocols import Append
 
 GROUP_MAX = 512
 """Agents in one transaction."""
 SNAPSHOT_GROUP_MAX = 64
+COMMITTED = "pagefault_journal_commit_seconds"
 TAIL_RECORDS_MAX = 2048
 """A snapshot is taken after so many records though the agent took few steps (it was refused things, say)."""
 
@@ -39,12 +41,15 @@ class Committer:
         fail: Callable[[Frame, Exception], None],
         flush: Callable[[], Awaitable[None]],
         rested: Callable[[Frame], None],
+        *,
+        meter: HostMeter | None = None,
     ) -> None:
         self._stores = stores
         self._perform = perform
         self._fail = fail
         self._flush = flush
         self._rested = rested
+        self._meter = meter
         self._due: dict[Frame, None] = {}
         self._snapshots: dict[Frame, None] = {}
         self._put_off: set[Frame] = set()  # wait for a commit, then for their snapshot
@@ -128,7 +133,11 @@ class Committer:
         self.groups += 1
         self.records += sum(len(append.records) for append, _ in taken)
         failpoint("host.append.taken")
-        results = await self._append([append for append, _ in taken])
+        appended = self._append([append for append, _ in taken])
+        if self._meter is not None:
+            self._meter.stirred(frames)
+            appended = self._meter.timed(COMMITTED, appended)
+        results = await appended
         failpoint("host.append.settled")
         for frame, (_, gated), error in zip(frames, taken, results, strict=True):
             self._settle(frame)

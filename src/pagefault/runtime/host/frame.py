@@ -48,6 +48,7 @@ class Frame:
         "_durable_seq",
         "_records",
         "broken",
+        "counted",
         "epoch",
         "functions",
         "gated",
@@ -80,6 +81,7 @@ class Frame:
         self.given_up: set[CallId] = set()  # cancelled before they could begin: they must not begin any more
         self.unsent: dict[InterruptId, Unsettled] = {}  # durable here, not yet accepted where they go
         self.broken: Exception | None = None
+        self.counted: tuple[int, ...] = ()  # what metrics have taken from the kernel's counters
         self.is_ready = False
         self.is_relaxed = False
         self.is_away = False  # hibernated: a new activation has the agent, or will

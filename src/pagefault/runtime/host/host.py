@@ -32,6 +32,7 @@ from pagefault.runtime.host.secrecy import learn_secrets, without_secrets
 from pagefault.runtime.host.services import FunctionRunner, Router, Stores
 from pagefault.runtime.host.survey import row_of
 from pagefault.runtime.host.suspects import Suspects
+from pagefault.runtime.host.telemetry.host_meter import HostMeter
 from pagefault.runtime.host.timers import Timers
 from pagefault.runtime.host.virtual import VirtualClock
 from pagefault.runtime.host.waking import PAUSE_MAX_MS, PAUSE_MS, Waking
@@ -59,7 +60,7 @@ class Host:
     epoch.  ``listeners`` give receipts, answers and streams.  Functions that run as Ray tasks are given to
     ``far_runner``; without one they run here, like the others.  ``tiers`` are those below the contexts, the
     archive last.  ``frames`` limits how many agents are resident; the others are hibernated, and wake when an
-    interrupt or a timer of theirs comes.
+    interrupt or a timer of theirs comes.  ``meter`` counts, if there is one.
     """
 
     def __init__(
@@ -72,15 +73,17 @@ class Host:
         *,
         tiers: Sequence[Tier] = (),
         frames: FrameSettings | None = None,
+        meter: HostMeter | None = None,
     ) -> None:
         learn_secrets()
         self._stores = stores
         self.workshop = workshop
+        self.meter = meter
         self._router = router
         self.clock: Clock = clock or SystemClock()
         self.listeners = Listeners()
         self.frames: dict[AgentId, Frame] = {}
-        self._activating: dict[AgentId, asyncio.Task[Frame]] = {}
+        self.activating: dict[AgentId, asyncio.Task[Frame]] = {}
         self._survived: set[AgentId] = set()  # whose activation ended here, by no fault of its own
         self._failures: dict[AgentId, int] = {}  # in a row, of agents that broke
         self._ready: deque[Frame] = deque()
@@ -89,7 +92,7 @@ class Host:
         self._closed = False
         self._is_virtual = isinstance(self.clock, VirtualClock)
         self._executor = FunctionExecutor(in_threads=not self._is_virtual)
-        self._pages = PageWriter(stores)
+        self.pages = PageWriter(stores, meter)
         self.residency = Residency(frames or FrameSettings(), self.clock, self.hibernate)
         self.waking = Waking(self.clock, self.frame)
         self._suspects = Suspects(self.clock, self.frames, self._go_on, lambda: self.waking.is_busy)
@@ -106,18 +109,21 @@ class Host:
             outgoing=self._outgoing,
             clock=self.clock,
             listeners=self.listeners,
-            pages=self._pages,
+            pages=self.pages,
             timers=self._timers,
             cache=self.cache,
             feed=self.feed,
-            snapshot=self._snapshot,
+            snapshot=lambda frame: self.committer.snapshot_due(frame),  # noqa: PLW0108 - the committer is made below
             fail=self._fail,
+            meter=meter,
         )
-        self.committer = Committer(stores, self._perform_committed, self._fail, self._pages.drain, self._rested)
+        self.committer = Committer(
+            stores, self._perform_committed, self._fail, self.pages.drain, self._rested, meter=meter
+        )
         self.answers = Answers(stores, workshop, self.listeners, self.frame, self.deliver)
         self.moving = Moving(
             frames=self.frames,
-            activating=self._activating,
+            activating=self.activating,
             committer=self.committer,
             listeners=self.listeners,
             waking=self.waking,
@@ -139,14 +145,14 @@ class Host:
             await self.moving.check(agent)
         if self._closed:
             raise StoreUnavailable("this host is stopping")
-        task = self._activating.get(agent)
+        task = self.activating.get(agent)
         if task is None:
-            task = self._activating[agent] = asyncio.get_running_loop().create_task(self._activate(agent))
+            task = self.activating[agent] = asyncio.get_running_loop().create_task(self._activate(agent))
             task.add_done_callback(partial(self._activated, agent))
         return await asyncio.shield(task)
 
     def _activated(self, agent: AgentId, task: asyncio.Task[Frame]) -> None:
-        del self._activating[agent]
+        del self.activating[agent]
         if not task.cancelled():
             task.exception()  # whoever asked may have left: that is no cause for a warning
 
@@ -164,6 +170,8 @@ class Host:
         self._survived.discard(agent)
         self.frames[agent] = frame
         self.residency.entered(frame)
+        if self.meter is not None:
+            self.meter.entered(frame)
         # In virtual time there is no resting: hours go by between two steps of the machine.
         if not self._is_virtual and (self._relaxing is None or self._relaxing.done()):
             self._relaxing = asyncio.get_running_loop().create_task(self._relax(), name="pagefault-relax")
@@ -248,6 +256,8 @@ class Host:
         if frame.broken is not None:
             raise frame.broken
         self.residency.used(agent)
+        if self.meter is not None:
+            self.meter.arrived(agent, interrupt)
         if receipt := refused(frame, interrupt, self._performer.perform):
             return receipt
         future = self.listeners.receipt(agent, interrupt.id)
@@ -309,9 +319,6 @@ class Host:
         else:
             self.waking.rung(agent)
 
-    def _snapshot(self, frame: Frame) -> None:
-        self.committer.snapshot_due(frame)
-
     def _fail(self, frame: Frame, error: Exception) -> None:
         """This activation cannot go on; the agent's journal is as it was, so a new one can."""
         if frame.broken is not None:
@@ -348,7 +355,7 @@ class Host:
         self.waking.expect((agent, wake_ms) for agent, wake_ms in due if not self._is_here(agent))
 
     def _is_here(self, agent: AgentId) -> bool:
-        return agent in self.frames or agent in self._activating
+        return agent in self.frames or agent in self.activating
 
     # --- looking in, stopping
 
@@ -365,15 +372,8 @@ class Host:
     @property
     def is_idle(self) -> bool:
         """Whether no resident agent has anything under way."""
-        if (
-            not self._outgoing.is_idle
-            or self._ready
-            or self._activating
-            or self.waking.is_busy
-            or self.residency.is_busy
-            or self.moving.is_busy
-            or self._suspects.is_busy
-        ):
+        parts = (self.waking, self.residency, self.moving, self._suspects)
+        if not self._outgoing.is_idle or self._ready or self.activating or any(part.is_busy for part in parts):
             return False
         return all(frame.is_at_rest for frame in self.frames.values())
 
@@ -386,13 +386,13 @@ class Host:
         await self._suspects.close()
         await self.waking.close()
         await self.residency.close()
-        await asyncio.gather(*self._activating.values(), return_exceptions=True)
+        await asyncio.gather(*self.activating.values(), return_exceptions=True)
         await self._outgoing.close()
         await self._timers.close()
         self.listeners.close()
         try:
             await self.release(list(self.frames))
-            await self._pages.close()
+            await self.pages.close()
         finally:
             self.listeners.fail_all(StoreUnavailable("this host is stopping"))
             self._executor.close()

@@ -41,6 +41,9 @@ from pagefault.runtime.host.residency import FrameSettings
 from pagefault.runtime.host.secrecy import learn_secrets
 from pagefault.runtime.host.services import PastStores
 from pagefault.runtime.host.survey import FOREVER_MS, merged
+from pagefault.runtime.host.telemetry.host_meter import HostMeter
+from pagefault.runtime.host.telemetry.meters import Sample
+from pagefault.runtime.host.telemetry.read import budget_samples, host_samples, store_samples
 from pagefault.runtime.host.thread_stores import ThreadStores
 from pagefault.runtime.host.virtual import VirtualClock
 from pagefault.runtime.host.workshop import Workshop
@@ -75,7 +78,7 @@ class Local(Exchange):
     is off: then only those that are spoken to wake.
 
     ``secrets`` are kept out of memory, journal and logs, as are those of the environment: see
-    :mod:`~pagefault.runtime.host.secrecy`.
+    :mod:`~pagefault.runtime.host.secrecy`.  ``metrics``: whether it counts what :meth:`metrics` tells.
 
     Raises (on entering) :class:`~pagefault.runtime.errors.StoreUnavailable` when the folder cannot be used.
     """
@@ -101,6 +104,7 @@ class Local(Exchange):
         watch: bool = True,
         secrets: Iterable[str | SecretStr] = (),
         mcp: Mapping[str, Server | Mapping[str, Any]] | Iterable[Mapping[str, Any]] = (),
+        metrics: bool = True,
     ) -> None:
         servers = read_servers(mcp)
         learn_secrets([*secrets, *secrets_of(servers.values())])
@@ -116,6 +120,7 @@ class Local(Exchange):
         self._frames = FrameSettings(frames, frames_bytes, frames_policy, idle_s=idle_s, memory_bytes=memory_bytes)
         self._clock = clock
         self._is_watching = watch
+        self._is_counting = metrics
         self._registry = Registry()
         for function in functions:
             self._registry.add(function)
@@ -162,7 +167,15 @@ class Local(Exchange):
         workshop = Workshop(self._registry, BpeTokenCounter(), maker, mcp)
         if self._budget:
             workshop.hurry = gate.promote
-        self._host = Host(self._stores, workshop, self._router, self._clock, tiers=self._tiers, frames=self._frames)
+        self._host = Host(
+            self._stores,
+            workshop,
+            self._router,
+            self._clock,
+            tiers=self._tiers,
+            frames=self._frames,
+            meter=HostMeter() if self._is_counting else None,
+        )
         self._router.serve(self._host)
         if self._is_watching:
             self._host.watch()
@@ -284,6 +297,19 @@ class Local(Exchange):
         """By endpoint: requests and tokens of the last minute, calls under way, the factor by which limits are
         shrunk, how often it was busy; under ``run`` what was spent, and how many calls wait."""
         return {} if self._gate is None or not self._budget else self._gate.statistics()
+
+    async def metrics(self) -> list[Sample]:
+        """What this fleet has counted and measured since it was opened, and how it is now; nothing if that is off.
+
+        See :data:`~pagefault.runtime.host.telemetry.table.METRICS`, and
+        :func:`~pagefault.runtime.host.telemetry.meters.exposition` for Prometheus.
+        """
+        host, stores = self.host, self._stores
+        assert stores is not None
+        if host.meter is None:
+            return []
+        told = [*host_samples(host), *store_samples(stores.statistics())]
+        return [*told, *budget_samples(await self.budget_statistics())]
 
     async def stream(self, agent: AgentId | str | None = None, *, words: bool = False) -> AsyncIterator[Step]:
         """Steps as they happen, of one agent or of all; until the fleet stops or the iteration is closed.

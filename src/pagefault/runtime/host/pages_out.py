@@ -8,11 +8,13 @@ import structlog
 
 from pagefault.runtime.errors import StoreError
 from pagefault.runtime.host.services import Owner, Stores
+from pagefault.runtime.host.telemetry.host_meter import HostMeter
 from pagefault.runtime.values import Page, PageId
 
 BATCH_PAGES = 128
 WAIT_S = 0.02
 WAITING_PAGES_MAX = 50_000
+WRITTEN = "pagefault_archive_write_seconds"
 
 log = structlog.get_logger(__name__)
 
@@ -24,13 +26,19 @@ class PageWriter:
     if the process ends first.
     """
 
-    def __init__(self, stores: Stores) -> None:
+    def __init__(self, stores: Stores, meter: HostMeter | None = None) -> None:
         self._stores = stores
+        self._meter = meter
         self._waiting: list[tuple[Owner, Page, int]] = []
         self._forgotten: list[tuple[Owner, tuple[PageId, ...]]] = []
         self._task: asyncio.Task[None] | None = None
         self._lock = asyncio.Lock()
         self.written = 0
+
+    @property
+    def waiting(self) -> int:
+        """Pages that the stores do not have yet."""
+        return len(self._waiting)
 
     def add(self, owner: Owner, pages: tuple[Page, ...], seq: int) -> None:
         self._waiting.extend((owner, page, seq) for page in pages)
@@ -68,7 +76,8 @@ class PageWriter:
         async with self._lock:
             while self._waiting:
                 batch = self._waiting[: 8 * BATCH_PAGES]
-                await self._stores.write_pages(batch)
+                written = self._stores.write_pages(batch)
+                await (written if self._meter is None else self._meter.timed(WRITTEN, written))
                 del self._waiting[: len(batch)]
                 self.written += len(batch)
             while self._forgotten:

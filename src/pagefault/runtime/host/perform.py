@@ -6,22 +6,12 @@ Each call runs as a task whose end, of whatever kind, becomes an event; nothing 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any, TypeVar
 
 import structlog
 
-from pagefault.runtime.errors import (
-    BudgetExceeded,
-    InternalError,
-    ModelBusy,
-    ModelError,
-    ModelMalformed,
-    ModelOverflow,
-    ModelRefused,
-    PagefaultError,
-    StoreError,
-)
+from pagefault.runtime.errors import InternalError, ModelError, PagefaultError, StoreError
 from pagefault.runtime.failpoints import failpoint
 from pagefault.runtime.functions.definition import CallContext
 from pagefault.runtime.host.clock import Clock
@@ -33,6 +23,7 @@ from pagefault.runtime.host.pages_out import PageWriter
 from pagefault.runtime.host.records import Receipt, Step
 from pagefault.runtime.host.secrecy import shareable
 from pagefault.runtime.host.services import FunctionRunner, Stores
+from pagefault.runtime.host.telemetry.host_meter import HostMeter
 from pagefault.runtime.host.timers import Timers
 from pagefault.runtime.host.workshop import Workshop
 from pagefault.runtime.kernel import effects as fx
@@ -40,18 +31,16 @@ from pagefault.runtime.kernel import events as ev
 from pagefault.runtime.kernel.intake import spoken
 from pagefault.runtime.kernel.pages import archived
 from pagefault.runtime.models.protocols import Processor
+from pagefault.runtime.models.reasons import reason_of
 from pagefault.runtime.models.words import HEARER, Hearer
-from pagefault.runtime.values import CallId, Effect, ModelReply, Page, PageId
+from pagefault.runtime.values import CallId, Effect, ModelReply, ModelRequest, Page, PageId
+
+SEARCHED = "pagefault_archive_search_seconds"
+LOADED = "pagefault_archive_load_seconds"
 
 log = structlog.get_logger(__name__)
 
-_REASONS: tuple[tuple[type[ModelError], str], ...] = (
-    (ModelOverflow, "overflow"),
-    (BudgetExceeded, "budget"),
-    (ModelRefused, "refused"),
-    (ModelBusy, "busy"),
-    (ModelMalformed, "malformed"),
-)
+T = TypeVar("T")
 
 
 class Performer:
@@ -72,6 +61,7 @@ class Performer:
         feed: Callable[[Frame, ev.Event], None],
         snapshot: Callable[[Frame], None],
         fail: Callable[[Frame, Exception], None],
+        meter: HostMeter | None = None,
     ) -> None:
         self._stores = stores
         self._workshop = workshop
@@ -84,6 +74,7 @@ class Performer:
         self._feed = feed
         self._snapshot = snapshot
         self._fail = fail
+        self._meter = meter
         self._table: dict[type[Any], Callable[[Frame, int, Any], None]] = {
             fx.CallModel: self._call_model,
             fx.Summarize: self._summarize,
@@ -158,14 +149,27 @@ class Performer:
         try:
             reply = at_once(effect.request)
         except ModelError as error:
+            if self._meter is not None:
+                self._meter.model_ended("step", reason_of(error), error.attempts)
             return self._model_failed(effect.call_id, processor, error)
-        return None if reply is None else ev.ModelReplied(self._clock.now_ms(), effect.call_id, reply)
+        if reply is None:
+            return None
+        if self._meter is not None:
+            self._meter.model_ended("step", "ok", reply.attempts)
+        return ev.ModelReplied(self._clock.now_ms(), effect.call_id, reply)
+
+    async def _reply(self, processor: Processor, request: ModelRequest, purpose: str) -> ModelReply:
+        work = processor.reply(request)
+        return await (work if self._meter is None else self._meter.model_call(purpose, work))
+
+    async def _timed(self, name: str, work: Awaitable[T]) -> T:
+        return await (work if self._meter is None else self._meter.timed(name, work))
 
     async def _model(self, frame: Frame, processor: Processor, effect: fx.CallModel) -> ev.Event:
         hearer = self._hearer(frame, effect)
         HEARER.set(hearer)  # in the context of this task alone
         try:
-            reply = await processor.reply(effect.request)
+            reply = await self._reply(processor, effect.request, "step")
         except ModelError as error:
             return self._model_failed(effect.call_id, processor, error)
         return ev.ModelReplied(self._clock.now_ms(), effect.call_id, reply)
@@ -184,7 +188,7 @@ class Performer:
         )
 
     def _model_failed(self, call_id: CallId, processor: Processor, error: ModelError) -> ev.ModelFailed:
-        reason = next((name for kind, name in _REASONS if isinstance(error, kind)), "unavailable")
+        reason = reason_of(error)
         log.warning("model_failed", processor=processor.name, reason=reason, problem=str(error))
         return ev.ModelFailed(self._clock.now_ms(), call_id, reason, str(error), error.attempts)
 
@@ -195,7 +199,7 @@ class Performer:
 
     async def _summary(self, processor: Processor, effect: fx.Summarize) -> ev.Event:
         try:
-            reply = await processor.reply(effect.request)
+            reply = await self._reply(processor, effect.request, "summary")
         except ModelError as error:
             log.warning("summary_failed", processor=processor.name, problem=str(error))
             return ev.SummaryFailed(self._clock.now_ms(), effect.call_id, str(error))
@@ -220,7 +224,7 @@ class Performer:
 
     async def _rating(self, processor: Processor, effect: fx.RatePage) -> ev.Event:
         try:
-            reply = await processor.reply(effect.request)
+            reply = await self._reply(processor, effect.request, "rating")
         except ModelError as error:
             return ev.PageRated(self._clock.now_ms(), effect.page_id, "", str(error))
         return ev.PageRated(self._clock.now_ms(), effect.page_id, reply.text)
@@ -237,7 +241,8 @@ class Performer:
             definition = frame.functions.definition(effect.name)
             runner = self._runners[effect.runs_in]
             failpoint("host.function.begun")
-            status, text = await runner.run_function(definition, effect.arguments, context)
+            run = runner.run_function(definition, effect.arguments, context)
+            status, text = await self._timed("pagefault_function_seconds", run)
         except PagefaultError as error:
             status, text = "failed", str(error)
         except asyncio.CancelledError:
@@ -245,6 +250,8 @@ class Performer:
                 raise
             status, text = "unknown", ""  # it may have happened: that must stay in memory
         failpoint("host.function.ended")
+        if self._meter is not None:
+            self._meter.meters.add("pagefault_function_calls_total", status)
         return ev.FunctionReturned(self._clock.now_ms(), effect.call_id, status, text)
 
     def _search(self, frame: Frame, _seq: int, effect: fx.SearchArchive) -> None:
@@ -254,7 +261,7 @@ class Performer:
         try:
             await frame.committed()  # an agent finds what it has just written
             await self._pages.hand_over()
-            result = await self._stores.search(frame.owner, effect.query)
+            result = await self._timed(SEARCHED, self._stores.search(frame.owner, effect.query))
         except StoreError as error:
             return ev.SearchReturned(self._clock.now_ms(), effect.call_id, None, str(error))
         return ev.SearchReturned(self._clock.now_ms(), effect.call_id, result)
@@ -283,7 +290,8 @@ class Performer:
             try:
                 await frame.committed()
                 await self._pages.hand_over()
-                found |= {page.id: page for page in await self._stores.load(frame.owner, asked)}
+                loaded = await self._timed(LOADED, self._stores.load(frame.owner, asked))
+                found |= {page.id: page for page in loaded}
             except StoreError as error:
                 return ev.PagesLoaded(self._clock.now_ms(), effect.call_id, (), problem=str(error))
         pages = tuple(found[page_id] for page_id in wanted if page_id in found)
@@ -300,7 +308,7 @@ class Performer:
         try:
             await frame.committed()
             await self._pages.hand_over()
-            result = await self._stores.search(frame.owner, effect.related)
+            result = await self._timed(SEARCHED, self._stores.search(frame.owner, effect.related))
         except StoreError as error:
             log.warning("related_pages_not_found", agent=frame.id, problem=str(error))
             return ()
@@ -312,10 +320,14 @@ class Performer:
         receipt = Receipt(
             True, effect.duplicate, page_id=effect.page_id, under_way=effect.under_way or not effect.duplicate
         )
+        if self._meter is not None:
+            self._meter.answered(frame.id, effect)
         self._listeners.give_receipt(frame.id, effect.cause, receipt)
 
     def _reject(self, frame: Frame, _seq: int, effect: fx.Reject) -> None:
         receipt = Receipt(False, reason=effect.reason, retry_after_ms=effect.retry_after_ms)
+        if self._meter is not None:
+            self._meter.answered(frame.id, effect)
         self._listeners.give_receipt(frame.id, effect.cause, receipt)
 
     def _deliver(self, frame: Frame, _seq: int, effect: fx.Deliver) -> None:
@@ -325,11 +337,15 @@ class Performer:
     def _chain_ended(self, frame: Frame, _seq: int, effect: fx.ChainEnded) -> None:
         self._listeners.end(frame.id, effect)
         frame.is_careful = False
+        if self._meter is not None:
+            self._meter.ended(frame.id, effect.cause, effect.outcome)
         if effect.outcome not in ("yielded", "coalesced", "cancelled", "killed"):
             log.info("chain_ended", agent=frame.id, cause=effect.cause, outcome=effect.outcome, message=effect.message)
         self._show(frame, effect.cause, "ended", effect.outcome, value=effect.steps)
 
     def _notice(self, frame: Frame, _seq: int, effect: fx.Notice) -> None:
+        if self._meter is not None:
+            self._meter.noticed(frame.id, effect)
         if effect.name == "policy_failed":
             log.error("policy_failed", agent=frame.id, problem=effect.text)
         if self._listeners.is_watched(frame.id):

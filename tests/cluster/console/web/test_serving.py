@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from prometheus_client.parser import text_string_to_metric_families as read_metrics
 
 from pagefault.cluster.console.web.serving import Address, PageServer
 from pagefault.runtime.errors import ConfigError
@@ -225,3 +226,17 @@ async def test_asleep_agents_stay_asleep_when_they_are_looked_at(fleet: Local) -
         assert (await client.get("/api/agent", params={"name": "later"})).json()["source"] == "journal"
         await events(client, 1)
         assert [row.phase for row in await fleet.survey("later")] == ["asleep"]
+
+
+async def test_prometheus_reads_the_metrics_of_the_fleet_and_needs_the_token_like_everybody(
+    fleet: Local, server: PageServer, client: httpx2.AsyncClient
+) -> None:
+    response = await client.get("/metrics")
+    assert response.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    found = {sample.name: sample.value for each in read_metrics(response.text) for sample in each.samples}
+    steps = next(each["value"] for each in await fleet.metrics() if each["name"] == "pagefault_steps_total")
+    assert found["pagefault_steps_total"] == steps > 0
+    async with client_of(server) as stranger:
+        assert (await stranger.get("/metrics")).status_code == 401
+        token = {"authorization": f"Bearer {server.url.partition('token=')[2]}"}
+        assert (await stranger.get("/metrics", headers=token)).status_code == 200

@@ -17,6 +17,7 @@ from pagefault.cluster.console.web.fleets import Shown
 from pagefault.cluster.console.web.graph import read_graph
 from pagefault.runtime.errors import UsageError
 from pagefault.runtime.host.local import Local
+from pagefault.runtime.host.telemetry.meters import exposition
 
 AT_ONCE = 2
 """Looks under way at a time; others wait for their turn."""
@@ -118,6 +119,11 @@ class Looks:
                 found = asdict(await read_graph(fleet, seen.rows))
             self._graph = (time.monotonic(), found)
         return self._graph[1]
+
+    async def metrics(self) -> str:
+        """What the fleet has counted and measured, as Prometheus reads it."""
+        async with self._reading() as fleet:
+            return exposition(await fleet.metrics())
 
     async def budget(self) -> dict[str, Any]:
         """What was sent to models and spent, by endpoint; empty without a budget."""

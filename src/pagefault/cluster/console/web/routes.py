@@ -27,6 +27,7 @@ from pagefault.runtime.errors import (
     UnknownAgent,
     UsageError,
 )
+from pagefault.runtime.host.telemetry.meters import EXPOSITION_TYPE
 
 ASSETS = {
     path.name: path.read_bytes()
@@ -72,6 +73,7 @@ class Pages:
             Route("/api/difference", told(self._difference)),
             Route("/api/graph", told(self._graph)),
             Route("/api/budget", told(self._budget)),
+            Route("/metrics", self._metrics),
             Route("/api/lab", self._lab),
             Route("/lab/{path:path}", self._report),
             Route("/api/{what:str}", told(self._control), methods=["POST"]),
@@ -117,6 +119,12 @@ class Pages:
 
     async def _budget(self, _request: Request) -> Any:
         return await self._looks.budget()
+
+    async def _metrics(self, _request: Request) -> Response:
+        try:
+            return PlainTextResponse(await self._looks.metrics(), media_type=EXPOSITION_TYPE)
+        except (PagefaultError, TimeoutError) as error:
+            return _problem(error)
 
     async def _lab(self, _request: Request) -> Response:
         return JSONResponse([] if self._reports is None else [asdict(each) for each in self._reports.found()])

@@ -1,0 +1,1 @@
+"""What a fleet counts and measures of itself, for those who operate it."""
