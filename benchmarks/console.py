@@ -1,4 +1,4 @@
-"""What it costs to look: an agent of 10,000 steps inspected, 5,000 agents drawn, and a fleet slowed down by its page.
+"""What it costs to look: an agent of 10,000 steps inspected, 5,000 agents drawn, a fleet that counts and is watched.
 
 ``python -m benchmarks.console [--quick]``.  Frames are measured in Chromium, by the page itself: how long the painting
 of all cells takes in the script; without Chromium or playwright that figure is left out.
@@ -21,6 +21,7 @@ from pagefault.cluster.console.web.fleets import OwnFleet
 from pagefault.cluster.console.web.serving import Address, PageServer
 from pagefault.runtime.host.config import Agent
 from pagefault.runtime.host.local import Local
+from pagefault.runtime.host.telemetry.meters import exposition
 from pagefault.runtime.models.scripted import Reply, mind, nothing
 from pagefault.runtime.values import ModelRequest
 
@@ -29,6 +30,8 @@ AGENTS = 5_000
 LOOKS = 20
 AT_ONCE = 200
 FRAME_CHANGES_S = 6.0
+SCRAPE_S = 2.0
+"""Prometheus asks every 15 seconds unless it is told otherwise; this is the harder case."""
 WATCHER = "import sys, urllib.request as r; told = r.urlopen(sys.argv[1])\nwhile told.read1(65536): pass"
 
 
@@ -85,25 +88,43 @@ async def _throughput(fleet: Local, names: list[str], seconds: float) -> float:
 
 
 @asynccontextmanager
-async def _watched(url: str) -> AsyncIterator[None]:
-    """A browser's connection from another process: what a browser does with it is not the fleet's work."""
+async def _watched(fleet: Local, url: str) -> AsyncIterator[None]:
+    """A browser's connection from another process, as what a browser does with it is not the fleet's work; and
+    Prometheus, who reads all metrics every now and then."""
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", WATCHER, f"{url}api/events")
+    scraping = asyncio.create_task(_scrape(fleet))
     try:
         yield
     finally:
+        scraping.cancel()
         process.kill()
         await process.wait()
 
 
+async def _scrape(fleet: Local) -> None:
+    while True:
+        exposition(await fleet.metrics())
+        await asyncio.sleep(SCRAPE_S)
+
+
 async def _overhead(fleet: Local, names: list[str], slices: int, slice_s: float) -> float:
-    """By how much a watched fleet does less, in percent; alone, watched, watched, alone, and so on."""
+    """By how much a fleet that counts and is watched does less than one that does neither, in percent; alone,
+    watched, watched, alone, and so on."""
     figures: dict[bool, list[float]] = {False: [], True: []}
-    async with _served(fleet) as server:
+    async with Local(embedder="hash", durability="exit", metrics=False) as bare, _served(fleet) as server:
+        await _wake(bare, names)
         for turn in range(2 * slices):
             is_watched = turn % 4 in {1, 2}
-            async with _watched(server.url) if is_watched else nullcontext():
-                figures[is_watched].append(await _throughput(fleet, names, slice_s))
+            async with _watched(fleet, server.url) if is_watched else nullcontext():
+                figures[is_watched].append(await _throughput(fleet if is_watched else bare, names, slice_s))
     return 100 * (1 - statistics.mean(figures[True]) / statistics.mean(figures[False]))
+
+
+async def _wake(fleet: Local, names: list[str]) -> None:
+    """Have all of them awake, before anything is measured."""
+    await fleet.spawn_many(map(_listener, names))
+    for first in range(0, len(names), AT_ONCE):
+        await asyncio.gather(*(fleet.ask(name, "good morning") for name in names[first : first + AT_ONCE]))
 
 
 async def _frame_ms(fleet: Local, names: list[str]) -> float | None:
@@ -131,9 +152,7 @@ async def measure(options: Options) -> dict[str, Any]:
     inspect_ms = await _inspect_ms(options.seed)
     names = [f"listener-{number:04}" for number in range(AGENTS)]
     async with Local(embedder="hash", durability="exit") as fleet:
-        await fleet.spawn_many(map(_listener, names))
-        for first in range(0, AGENTS, AT_ONCE):  # all of them awake, before anything is measured
-            await asyncio.gather(*(fleet.ask(name, "good morning") for name in names[first : first + AT_ONCE]))
+        await _wake(fleet, names)
         overhead = await _overhead(fleet, names, 2 if options.quick else 8, 2.0 if options.quick else 8.0)
         frame_ms = await _frame_ms(fleet, names)
     return {
@@ -151,7 +170,11 @@ def main() -> None:
     rows = [
         ("inspect", f"{results['inspect_ms_p50_10k_steps']:.0f} ms", "a step of an agent with 10,000, rebuilt: median"),
         ("frame", "no browser" if frame_ms is None else f"{frame_ms:.1f} ms", "painting 5,000 cells: median"),
-        ("overhead", f"{results['overhead_percent']:.1f} %", "throughput lost while the page is watched: mean"),
+        (
+            "overhead",
+            f"{results['overhead_percent']:.1f} %",
+            "throughput lost to metrics and a page that is watched: mean",
+        ),
     ]
     report("console", options, results, rows, ["starlette", "uvicorn", "playwright"])
 
