@@ -103,6 +103,7 @@ Whole: TypeAlias = Annotated[int, Field(ge=1)]
 Seconds: TypeAlias = Annotated[float, Field(gt=0)]
 Placement: TypeAlias = Literal["auto", "packed", "dedicated"]
 Level: TypeAlias = Literal["debug", "info", "warning", "error"]
+LogFormat: TypeAlias = Literal["auto", "json", "console"]
 
 SETTINGS: Final = (
     Setting(
@@ -138,6 +139,10 @@ SETTINGS: Final = (
     Setting("model.name", Text, None, "the model that is asked", "model", ("doctor", "fork", "lab", "run")),
     Setting("model.base_url", Text, None, "an OpenAI-compatible server", "base_url", ("lab", "run")),
     Setting("log.level", Level, "error", "what goes to standard error", "log_level", only=("run", "resume", "chat")),
+    Setting(
+        "log.format", LogFormat, "auto", "how: auto is json off a terminal", "log_format",
+        only=("run", "resume", "chat"),
+    ),
     Setting("ui.host", Text, "127.0.0.1", "the address of the page", "host", only=("ui",)),
     Setting("ui.port", Annotated[int, Field(ge=0, le=65535)], 8741, "its port; 0 takes any", "port", only=("ui",)),
     Setting("ui.token", str, "", "a token of your own", "token", only=("ui",), shown="secret"),

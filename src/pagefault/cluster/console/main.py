@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import os
 import platform
 import sys
@@ -14,7 +13,6 @@ from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import structlog
 import typer
 from pydantic import ValidationError
 from rich.console import Console
@@ -31,6 +29,7 @@ from pagefault.cluster.console.ingest import ingest
 from pagefault.cluster.console.inspect import inspect
 from pagefault.cluster.console.lab import lab
 from pagefault.cluster.console.lab_worlds import worlds
+from pagefault.cluster.console.logs import LogFormat, configure_logging
 from pagefault.cluster.console.mail import dead, topics
 from pagefault.cluster.console.mcp import mcp
 from pagefault.cluster.console.memory import memory
@@ -53,7 +52,6 @@ from pagefault.runtime.errors import ConfigError, InternalError, PagefaultError,
 from pagefault.runtime.functions.mcp import read_servers
 from pagefault.runtime.host.config import Agent, config_error
 from pagefault.runtime.host.fleet import checked_tiers
-from pagefault.runtime.host.secrecy import learn_secrets
 from pagefault.runtime.models.budget.settings import budget_plan
 
 INTERRUPTED = 130
@@ -99,15 +97,6 @@ app.add_typer(mcp, name="mcp")
 app.add_typer(agent, name="agent")
 
 
-def configure_logging(level: str) -> None:
-    """Logs go to standard error, from ``level`` up."""
-    structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
-    learn_secrets()
-
-
 def _smaller_context(context_tokens: int | None) -> dict[str, Any]:
     if context_tokens is None:
         return {}
@@ -134,9 +123,10 @@ def run(
     seed: Annotated[int | None, typer.Option(help="The seed of worlds that have one.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Results as one JSON object on standard output.")] = False,
     log_level: Annotated[LogLevel, typer.Option(help="What is logged to standard error, and worse.")] = "error",
+    log_format: Annotated[LogFormat, typer.Option(help="How; auto is json off a terminal.")] = "auto",
 ) -> None:
     """Run a world on a fleet of agents, and print what came of it."""
-    configure_logging(log_level)
+    configure_logging(log_level, log_format)
     plan = read_plan(file)
     changes: dict[str, Any] = {"agents": agents, "seed": seed}
     plan = plan.model_copy(update={key: value for key, value in changes.items() if value is not None})
@@ -159,9 +149,10 @@ def resume(
     folder: Annotated[Path, typer.Argument(help="What `pagefault run` was given as --folder.")],
     as_json: Annotated[bool, typer.Option("--json", help="Results as one JSON object on standard output.")] = False,
     log_level: Annotated[LogLevel, typer.Option(help="What is logged to standard error, and worse.")] = "error",
+    log_format: Annotated[LogFormat, typer.Option(help="How; auto is json off a terminal.")] = "auto",
 ) -> None:
     """Go on with a run that was stopped, or killed at any moment."""
-    configure_logging(log_level)
+    configure_logging(log_level, log_format)
     record = read_run(folder)
     record.plan.fleet.folder = str(folder)  # it may have been moved meanwhile
 
@@ -227,9 +218,10 @@ def chat(
         bool, typer.Option("--steps", help="Show calls, faults and evictions as they happen.")
     ] = False,
     log_level: Annotated[LogLevel, typer.Option(help="What is logged to standard error, and worse.")] = "error",
+    log_format: Annotated[LogFormat, typer.Option(help="How; auto is json off a terminal.")] = "auto",
 ) -> None:
     """Talk with one agent that remembers; its memory is in --folder, for the next time."""
-    configure_logging(log_level)
+    configure_logging(log_level, log_format)
     find_modules_beside(Path())
     plan = read_plan(file) if file is not None else Plan(world="village")
     budget = budget_plan(plan.endpoint, plan.budget)

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from contextvars import copy_context
 from typing import Any, TypeVar
 
 import structlog
+from structlog.contextvars import bind_contextvars
 
 from pagefault.runtime.errors import InternalError, ModelError, PagefaultError, StoreError
 from pagefault.runtime.failpoints import failpoint
@@ -41,6 +43,7 @@ LOADED = "pagefault_archive_load_seconds"
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
+_Call = fx.CallModel | fx.Summarize | fx.RunFunction | fx.SearchArchive | fx.LoadPages
 
 
 class Performer:
@@ -106,8 +109,11 @@ class Performer:
 
     # --- calls that end in an event
 
-    def _start(self, frame: Frame, call_id: CallId, work: Coroutine[Any, Any, ev.Event]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
+    def _start(self, frame: Frame, effect: _Call, work: Coroutine[Any, Any, ev.Event]) -> None:
+        call_id = effect.call_id
+        context = copy_context()  # the task's own: what is logged in it says whose it is
+        context.run(bind_contextvars, agent=frame.id, epoch=frame.epoch, cause=effect.cause)
+        task = asyncio.get_running_loop().create_task(work, context=context)
         frame.tasks[call_id] = task
         task.add_done_callback(lambda done: self._ended(frame, call_id, done))
 
@@ -140,7 +146,7 @@ class Performer:
             if reply is not None:
                 self._feed(frame, reply)
                 return
-        self._start(frame, effect.call_id, self._model(frame, processor, effect))
+        self._start(frame, effect, self._model(frame, processor, effect))
 
     def _reply_now(
         self, processor: Processor, at_once: Callable[..., ModelReply | None], effect: fx.CallModel
@@ -195,7 +201,7 @@ class Performer:
     def _summarize(self, frame: Frame, _seq: int, effect: fx.Summarize) -> None:
         definition = frame.state.definition
         processor = self._workshop.processor(definition.summarizer or definition.model)
-        self._start(frame, effect.call_id, self._summary(processor, effect))
+        self._start(frame, effect, self._summary(processor, effect))
 
     async def _summary(self, processor: Processor, effect: fx.Summarize) -> ev.Event:
         try:
@@ -233,7 +239,7 @@ class Performer:
         if effect.call_id in frame.given_up:
             frame.given_up.discard(effect.call_id)
             return
-        self._start(frame, effect.call_id, self._function(frame, effect))
+        self._start(frame, effect, self._function(frame, effect))
 
     async def _function(self, frame: Frame, effect: fx.RunFunction) -> ev.Event:
         context = CallContext(frame.id, effect.call_id, effect.cause)
@@ -255,7 +261,7 @@ class Performer:
         return ev.FunctionReturned(self._clock.now_ms(), effect.call_id, status, text)
 
     def _search(self, frame: Frame, _seq: int, effect: fx.SearchArchive) -> None:
-        self._start(frame, effect.call_id, self._searched(frame, effect))
+        self._start(frame, effect, self._searched(frame, effect))
 
     async def _searched(self, frame: Frame, effect: fx.SearchArchive) -> ev.Event:
         try:
@@ -280,7 +286,7 @@ class Performer:
             self.cache.demote(frame.id, [archived(page, spoken(page.calls)) for page in effect.pages])
 
     def _load(self, frame: Frame, _seq: int, effect: fx.LoadPages) -> None:
-        self._start(frame, effect.call_id, self._loaded(frame, effect))
+        self._start(frame, effect, self._loaded(frame, effect))
 
     async def _loaded(self, frame: Frame, effect: fx.LoadPages) -> ev.Event:
         wanted = effect.page_ids + effect.companions
