@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import socket
 import sys
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+import uvicorn
 
 from pagefault.runtime.errors import ConfigError, StoreCorrupt, UnknownName
 from pagefault.runtime.functions.mcp import McpServers, StdioServer, read_servers
@@ -20,6 +24,7 @@ from pagefault.runtime.host.secrecy import forget_secrets
 from pagefault.runtime.models.scripted import Act, Reply, say
 from pagefault.runtime.models.view import View
 from pagefault.runtime.values import ModelRequest
+from tests.runtime.functions.mcp.faulty_server import server as FAULTY_SERVER  # noqa: N812  a constant of it
 
 FAULTY = str(Path(__file__).with_name("faulty_server.py"))
 SEEN: list[ModelRequest] = []
@@ -146,3 +151,46 @@ def test_what_was_accepted_is_read_back_or_refused(tmp_path: Path) -> None:
         with pytest.raises(StoreCorrupt):
             read_accepted(tmp_path)
     assert decode("") == ({}, [])
+
+
+@contextmanager
+def over_http() -> Iterator[str]:
+    """The faulty server's tools at an address of this machine, for whoever has the token."""
+
+    def guarded(app: Any) -> Any:
+        async def ask(scope: Any, receive: Any, send: Any) -> None:
+            wanted = (b"authorization", b"Bearer hush-hush-4711")
+            if scope["type"] == "http" and wanted not in scope["headers"]:
+                await send({"type": "http.response.start", "status": 401, "headers": []})
+                await send({"type": "http.response.body", "body": b""})
+                return
+            await app(scope, receive, send)
+
+        return ask
+
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    config = uvicorn.Config(guarded(FAULTY_SERVER.streamable_http_app()), log_level="error", lifespan="on")
+    running = uvicorn.Server(config)
+    thread = threading.Thread(target=running.run, args=([listener],), daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{port}/mcp"
+    finally:
+        running.should_exit = running.force_exit = True
+        thread.join(10)
+        listener.close()
+
+
+async def test_a_server_over_http_needs_its_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEB_TOKEN", "hush-hush-4711")
+    with over_http() as url:
+        settings = {"url": url, "tools": ["echo", "fail"], "connect_ms": 10_000}
+        async with Local(tmp_path, embedder="hash", mcp={"web": {**settings, "bearer_env": "WEB_TOKEN"}}) as fleet:
+            ada = await fleet.spawn(Agent("ada", model=MIND, functions=("send_message", "mcp:web")))
+            assert await ada.ask('web__echo {"text": "so"}') == "so"
+            assert "no </data> such thing" in await ada.ask("web__fail")
+        stranger = McpServers(read_servers({"web": settings}))
+        with pytest.raises(ConfigError, match=r"mcp\.web: .* cannot be reached"):
+            await stranger.open(tmp_path / "elsewhere")
+    assert b"hush-hush-4711" not in everything_in(tmp_path)
