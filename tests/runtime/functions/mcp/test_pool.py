@@ -191,6 +191,6 @@ async def test_a_server_over_http_needs_its_token(tmp_path: Path, monkeypatch: p
             assert await ada.ask('web__echo {"text": "so"}') == "so"
             assert "no </data> such thing" in await ada.ask("web__fail")
         stranger = McpServers(read_servers({"web": settings}))
-        with pytest.raises(ConfigError, match=r"mcp\.web: .* cannot be reached"):
+        with pytest.raises(ConfigError, match=r"mcp\.web: .* cannot be reached: Server returned an error"):
             await stranger.open(tmp_path / "elsewhere")
     assert b"hush-hush-4711" not in everything_in(tmp_path)

@@ -199,6 +199,7 @@ class Connection:
                     ready.set_result(_Open(client, pipe, offered, time.monotonic()))
                 await stop.wait()
         except BaseException as error:  # whatever it was, a group of them or a cancellation: whoever waits is told
+            pipe.end(one_line(str(_first(error)), REASON_CHARS))
             if not ready.done():
                 ready.set_exception(_first(error))
             if not isinstance(error, Exception):
