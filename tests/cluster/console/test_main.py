@@ -33,7 +33,10 @@ def files(folder: Path) -> set[Path]:
         (
             "seed = 1",
             "colour = 1",
-            ["'colour'", "one of agent, agents, budget, dialogues, endpoint, fleet, gymnasium, pettingzoo, play, seed"],
+            [
+                "'colour'",
+                "one of agent, agents, budget, dialogues, endpoint, fleet, gymnasium, mcp, pettingzoo, play, seed",
+            ],
         ),
         ("context_tokens = 2048", 'context_tokens = "many"', ["agent.context_tokens", "'many'", "integer"]),
         ("days = 2", "days = 0", ["village.days", "found 0", "greater than or equal to 1"]),

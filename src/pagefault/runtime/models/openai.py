@@ -236,9 +236,9 @@ class OpenAIProcessor:
                 read = self._read_responses if self._is_responses else self._read_stream
                 try:
                     return await read(pieces, response.headers, hearer)
-                except BaseException:
+                except BaseException:  # whatever broke it off: of half an answer nothing is taken
                     if hearer is not None:
-                        hearer.withdraw()  # of half an answer nothing is taken
+                        hearer.withdraw()
                     raise
             answer = read_json(b"".join([piece async for piece in pieces]))
             if self._is_responses:

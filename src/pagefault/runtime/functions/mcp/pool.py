@@ -159,7 +159,7 @@ def read_accepted(folder: Path) -> list[AcceptedTool]:
     path = folder / FILE
     try:
         found = json.loads(path.read_bytes())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):  # whoever makes the folder says what is wrong with it
         return []
     except (ValueError, RecursionError) as error:
         raise StoreCorrupt(f"{path} is not JSON: {error}") from None
