@@ -14,7 +14,7 @@ import structlog
 
 from benchmarks._simulated_faults import Faults, Shard, draw_plan
 from benchmarks._simulated_ray import CALLER, SimulatedRay, replaced
-from pagefault.cluster import _ray, host_actor
+from pagefault.cluster import _ray, host_actor, workshops
 from pagefault.cluster.remote_stores import RemoteStores
 from pagefault.cluster.router import ClusterRouter
 from pagefault.cluster.scheduler_actor import SchedulerActor
@@ -195,7 +195,7 @@ class Fleet:
             with ExitStack() as stack:
                 stack.enter_context(self.ray.installed(Random(f"{self._seed}/ids")))
                 stack.enter_context(replaced(sqlite_file, "LogSyncer", SimulatedSyncer))
-                stack.enter_context(replaced(host_actor, "BpeTokenCounter", lambda: COUNTER))
+                stack.enter_context(replaced(workshops, "BpeTokenCounter", lambda: COUNTER))
                 stack.enter_context(replaced(host_actor, "make_processor", self._model))
                 for name in FAILPOINTS:
                     stack.enter_context(armed(name, partial(self.faults.reached, name)))

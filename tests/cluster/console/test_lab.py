@@ -32,7 +32,7 @@ def test_policies_are_listed_with_what_they_need(pagefault: Pagefault) -> None:
     rows = {(row["kind"], row["name"]): row for row in json.loads(ended.out)}
     assert rows["eviction", "gdsf"]["capabilities"] == ["size-aware"]
     assert "first out" in rows["eviction", "fifo"]["rule"]
-    assert {kind for kind, _ in rows} == {"eviction", "write-back", "fetch", "scorer"}
+    assert {kind for kind, _ in rows} == {"eviction", "write-back", "fetch", "scorer", "consolidation"}
     assert "wtinylfu" in pagefault("lab", "policies").out
 
 

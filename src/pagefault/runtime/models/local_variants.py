@@ -17,7 +17,8 @@ HEARTBEAT = "request_heartbeat"
 SYSTEM_CALLS = frozenset(
     "send_message core_memory_append core_memory_replace conversation_search conversation_search_date "
     "archival_memory_insert archival_memory_search pause_heartbeats set_timer page_in page_out pin unpin "
-    "send_to_agent call_agent yield_control cancel_timer subscribe unsubscribe publish".split()
+    "send_to_agent call_agent yield_control cancel_timer subscribe unsubscribe publish "
+    "archival_memory_review archival_memory_merge".split()
 )
 """The runtime's own functions: of these a variant shows only what it lists."""
 
