@@ -1,8 +1,17 @@
 """Settings that every test shares."""
 
 import os
+from collections.abc import Iterator
+from pathlib import Path
 
+import pytest
+import structlog
 from hypothesis import HealthCheck, settings
+
+# Ray's workers have the environment of the raylet that starts them, whichever test begins the first one of a process:
+# they have to find the minds that tests bring.
+_ROOT = Path(__file__).resolve().parents[1]
+os.environ["PYTHONPATH"] = os.pathsep.join([str(_ROOT / "src"), str(_ROOT)])
 
 # The suite is the same on every run; `HYPOTHESIS_PROFILE=explore` looks further, `soak` much further.
 settings.register_profile("suite", deadline=None, derandomize=True, database=None)
@@ -11,3 +20,10 @@ settings.register_profile(
     "soak", deadline=None, max_examples=20_000, stateful_step_count=200, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
+
+
+@pytest.fixture(autouse=True)
+def logs_as_they_were() -> Iterator[None]:
+    """A logger that a test's command configured would go on writing to what that test captured."""
+    yield
+    structlog.reset_defaults()

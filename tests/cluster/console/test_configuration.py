@@ -91,7 +91,12 @@ def test_every_setting_has_a_variable_of_its_own_and_a_default_of_its_type() -> 
 
 def test_every_setting_reaches_a_command() -> None:
     said = {each.environment: "3" for each in SETTINGS if each.kind is not Path}
-    said |= {"PAGEFAULT_PLACEMENT": "auto", "PAGEFAULT_DURABILITY": "sync", "PAGEFAULT_LOG_LEVEL": "info"}
+    said |= {
+        "PAGEFAULT_PLACEMENT": "auto",
+        "PAGEFAULT_DURABILITY": "sync",
+        "PAGEFAULT_LOG_LEVEL": "info",
+        "PAGEFAULT_LOG_FORMAT": "json",
+    }
     found = defaults(said | {"PAGEFAULT_FOLDER": "f"}, "--name=x")
     reached = {option for each in found.values() for option in (each if isinstance(each, dict) else {})}
     reached |= set(found["store"]["check"])
