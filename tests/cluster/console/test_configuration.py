@@ -103,7 +103,7 @@ def test_every_setting_reaches_a_command() -> None:
     for each in SETTINGS:
         if each.option not in ("", "folder"):
             assert each.option in reached, each.key
-    assert found["run"] == {"log_level": "info"}, "its file comes in between"
+    assert found["run"] == {"log_level": "info", "log_format": "json"}, "its file comes in between"
     assert "name" not in found["chat"]
 
 
