@@ -319,7 +319,26 @@ def test_the_run_never_spends_more_than_its_limit_and_every_agent_no_more_than_i
     assert refused
     assert {each.kind for each in refused} == {"spent"}
     assert simulation.ledger.run.tokens <= 5_000
-    assert max(each.tokens for each in simulation.ledger.agents.values()) <= 1_200 + 100 * hosts
+    assert max(each.tokens for each in simulation.ledger.agents.values()) <= 1_200
+
+
+@settings(max_examples=6)
+@given(st.integers(2, 4), st.integers(0, 1_000))
+def test_an_agent_that_moves_at_rest_takes_its_account_along(hosts: int, seed: int) -> None:
+    simulation = Simulation(plan_of(tokens_max=50_000, agent_tokens_max=1_200), hosts, seed)
+
+    def tick(now: Simulation) -> None:
+        period, into_ms = divmod(now.now_ms, 8_000)
+        if into_ms <= 2_500:  # then all come to rest, and go on elsewhere
+            number = now.chance.randint(0, 5)
+            now.hosts[int(number + period) % len(now.hosts)].ask(now.now_ms, f"agent-{number}", Priority.USER)
+
+    simulation.run(24_000, tick)
+    simulation.run(5_000)
+    spent = [each.tokens for each in simulation.ledger.agents.values()]
+    assert max(spent) <= 1_200
+    assert min(spent) > 600, "or nobody has come near the limit"
+    assert {each.kind for host in simulation.hosts for each in host.refused} == {"spent"}
 
 
 def test_a_host_with_nothing_to_do_says_nothing() -> None:

@@ -73,6 +73,14 @@ async def test_words_of_a_stream_that_is_cut_are_withdrawn_and_come_again() -> N
     assert [step.text for step in steps if step.kind == "message"] == [SAID]
 
 
+async def test_a_call_that_is_written_as_text_was_no_answer() -> None:
+    written = json.dumps({"name": "send_message", "arguments": {"message": SAID}}, indent=1)
+    answer, steps = await watched([Answer(f"```json\n{written}\n```")])
+    assert answer == SAID
+    assert "words_withdrawn" in [step.kind for step in steps]
+    assert SAID.startswith(heard(steps).rstrip())
+
+
 async def test_who_did_not_ask_for_words_gets_none() -> None:
     _, steps = await watched([Answer(SAID)], words=False)
     assert "words" not in {step.kind for step in steps}

@@ -177,7 +177,11 @@ class Performer:
         try:
             reply = await self._reply(processor, effect.request, "step")
         except ModelError as error:
+            if hearer is not None:
+                hearer.withdraw()
             return self._model_failed(effect.call_id, processor, error)
+        if hearer is not None:  # what looked like an answer may have been a call, written as text
+            hearer.hear(reply.text, ((call.name, call.arguments) for call in reply.calls))
         return ev.ModelReplied(self._clock.now_ms(), effect.call_id, reply)
 
     def _hearer(self, frame: Frame, effect: fx.CallModel) -> Hearer | None:

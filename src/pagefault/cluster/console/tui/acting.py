@@ -39,7 +39,7 @@ class ActingScreen(Screen[None]):
 
     def subject(self) -> str:
         """The agent that is meant, empty for none."""
-        raise NotImplementedError
+        return ""
 
     async def look_again(self) -> None:
         """Show what has become of it."""
