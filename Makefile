@@ -29,8 +29,9 @@ run: install
 	$(BIN)/pagefault run examples/village.toml --folder pagefault-data
 	@echo "To look at the village, also while it runs: $(BIN)/pagefault ui"
 
-# Two at once, each with a Ray of its own; a module's tests stay together, as they share what is slow to start.
-TEST_FLAGS ?= -n 2 --dist loadfile
+# Three at once, each with a Ray of its own, as they often wait; a module's tests stay together, as they share what is
+# slow to start.
+TEST_FLAGS ?= -n 3 --dist loadfile
 test: $(VENV)/.installed-games
 	$(BIN)/python -m pytest $(TEST_FLAGS)
 
