@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pagefault.runtime.errors import ModelRefused
 from pagefault.runtime.models.scripted import Reply, call, nothing, say
 from pagefault.runtime.models.view import View
 from pagefault.runtime.values import ModelRequest
@@ -10,6 +11,10 @@ from pagefault.runtime.values import ModelRequest
 def echo(request: ModelRequest) -> Reply:
     incoming = View(request).incoming
     return say(f"heard {incoming.text}") if incoming is not None else nothing()
+
+
+def refuser(request: ModelRequest) -> Reply:
+    raise ModelRefused("it does not want to")
 
 
 def caller(request: ModelRequest) -> Reply:

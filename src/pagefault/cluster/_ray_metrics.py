@@ -1,5 +1,5 @@
-"""Metrics through Ray, beside :mod:`._ray` the only place that imports it: each node's agent, where Ray has one (its
-extra ``default``), shows them to Prometheus with ``ray_`` before their names.  Without an agent they go nowhere.
+"""Metrics through Ray, like :mod:`._ray` one of the few places that import it: each node's agent, where Ray has one
+(its extra ``default``), shows them to Prometheus with ``ray_`` before their names.  Without an agent they go nowhere.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from pagefault.cluster.fleet_start import Running, different, find_fleet, join_f
 from pagefault.cluster.ownership import fleet_name, namespace_of
 from pagefault.cluster.placing import Placing
 from pagefault.cluster.scheduler.placement import Wish, check_placement, check_strategy
-from pagefault.cluster.settings import Code, FleetSettings
+from pagefault.cluster.settings import Code, FleetSettings, check_beginning
 from pagefault.cluster.streams import read_agent, read_all
 from pagefault.cluster.whereabouts import RUNS_HERE, Whereabouts, forget_whereabouts, joinable
 from pagefault.cluster.workshops import trying_workshop
@@ -49,8 +49,6 @@ from pagefault.runtime.models.budget.settings import BudgetSettings, Endpoint, b
 from pagefault.runtime.store.open import EDGE, SQLITE
 from pagefault.runtime.values import AgentId, Interrupt, InterruptId
 
-IF_RUNNING = ("fail", "join")
-
 
 class Cluster(Exchange, Placing):
     """Agents on Ray: hosts, store actors and a scheduler, on this machine or many.
@@ -71,7 +69,7 @@ class Cluster(Exchange, Placing):
     its process dies; with ``keep`` it runs on, until somebody calls :meth:`stop`.  ``runtime_env`` is Ray's (such
     as ``{"working_dir": "."}``) and brings the program's code to the hosts.  ``stores_node`` is the id of the node
     whose disk has ``folder`` (default: this process's).  ``journal``, ``archive`` and ``metrics``: see
-    :class:`~pagefault.runtime.host.local.Local`.
+    :class:`~pagefault.runtime.host.local.Local`; ``log_level`` and ``log_format``: :mod:`pagefault.cluster.logs`.
 
     Raises (on entering) :class:`~pagefault.runtime.errors.ConfigError` and
     :class:`~pagefault.runtime.errors.StoreUnavailable`; then nothing is left running.
@@ -109,12 +107,10 @@ class Cluster(Exchange, Placing):
         cpus: int | None = None,
         mcp: Mapping[str, Server | Mapping[str, Any]] | Iterable[Mapping[str, Any]] = (),
         metrics: bool = True,
+        log_level: str = "info",
+        log_format: str = "auto",
     ) -> None:
-        for field, count in (("shards", shards), ("hosts", hosts)):
-            if count is not None and count < 1:
-                raise ConfigError(field, count, "1 or more")
-        if if_running not in IF_RUNNING:
-            raise ConfigError("if_running", if_running, " or ".join(map(repr, IF_RUNNING)))
+        check_beginning(shards, hosts, if_running)
         if keep and folder is None:
             raise ConfigError("folder", folder, "a folder, for a fleet that is kept")
         chosen = fleet_name(name)
@@ -135,6 +131,8 @@ class Cluster(Exchange, Placing):
             journal=journal,
             archive=archive,
             metrics=metrics,
+            log_level=log_level,
+            log_format=log_format,
         )
         self._address, self._mcp = address, read_servers(mcp)
         self._if_running, self._keep = if_running, keep

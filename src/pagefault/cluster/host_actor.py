@@ -8,14 +8,17 @@ import os
 from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
 
+import structlog
+
 from pagefault.cluster import _ray
 from pagefault.cluster._ray_metrics import keep_flushing
 from pagefault.cluster.batches import pack_answers, unpack_parcels
 from pagefault.cluster.credits import Credits
+from pagefault.cluster.logs import configure_actor_logging
 from pagefault.cluster.remote_stores import RemoteStores
 from pagefault.cluster.router import ClusterRouter
 from pagefault.cluster.scheduler.budget_leases import LeasedGate
-from pagefault.cluster.settings import SCHEDULER_NAME, Code, FleetSettings
+from pagefault.cluster.settings import SCHEDULER_NAME, Code, FleetSettings, short_node
 from pagefault.cluster.tasks import RayRunner
 from pagefault.cluster.wire import pack, pack_error, unpack
 from pagefault.cluster.workshops import open_workshop
@@ -34,16 +37,16 @@ from pagefault.runtime.models.registry import make_processor
 from pagefault.runtime.values import AgentId
 
 STEPS_A_READ = 500
-NODE_CHARS = 8
-"""So much of a node's id tells it from the others of a cluster."""
-
 T = TypeVar("T")
+log = structlog.get_logger(__name__)
 
 
 class HostActor:
     """An asynchronous actor around a :class:`~pagefault.runtime.host.host.Host`; speaks bytes."""
 
     def __init__(self, name: str, settings: FleetSettings, code: Code, dedicated: str = "") -> None:
+        whose = {"fleet": settings.name, "role": "host", "host": name, "node": short_node(_ray.this_node())}
+        configure_actor_logging(settings.log_level, settings.log_format, whose)
         self._name = name
         self._dedicated = dedicated
         self._credits = Credits()
@@ -82,6 +85,7 @@ class HostActor:
                 self._flushing = self._loop.create_task(work, name="pagefault-metrics")
             self._router = router
             router.host = self._host
+            log.info("host_began", dedicated=self._dedicated)
         return self._host
 
     def _processor_maker(self) -> MakeProcessor:
@@ -246,7 +250,7 @@ class HostActor:
         return pack([]) if self._loop is None else await self._on_loop(self._survey(prefix))
 
     async def _survey(self, prefix: str) -> bytes:
-        return pack(self._open().survey(prefix, f"{self._name}@{_ray.this_node()[:NODE_CHARS]}"))
+        return pack(self._open().survey(prefix, f"{self._name}@{short_node(_ray.this_node())}"))
 
     @_ray.control
     async def tier_statistics(self) -> dict[str, dict[str, int]]:

@@ -163,7 +163,7 @@ class Places:
     async def lost(self, host: str) -> None:
         """A host does not answer: ask the scheduler, which looks whether that is so.  If it is, its agents are
         placed anew; if not, it is spoken to again."""
-        log.warning("host_lost", host=host)
+        log.warning("host_lost", lost=host)  # ``host`` is whose line this is
         self._handles.pop(host, None)
         if await self.ask_scheduler("lost", host):
             self._started.discard(host)

@@ -17,13 +17,14 @@ import structlog
 from pagefault.cluster import _ray
 from pagefault.cluster._ray_metrics import keep_flushing
 from pagefault.cluster.host_pool import HostPool
+from pagefault.cluster.logs import configure_actor_logging
 from pagefault.cluster.moves import GRACE_S, Moves
 from pagefault.cluster.ownership import end_with_owner
 from pagefault.cluster.remote_stores import RemoteStores
 from pagefault.cluster.scheduler.budget import BudgetLedger
 from pagefault.cluster.scheduler.directory import Directory
 from pagefault.cluster.scheduler.placement import HOST_FULL, HostEntry, Wish
-from pagefault.cluster.settings import Code, FleetSettings
+from pagefault.cluster.settings import Code, FleetSettings, short_node
 from pagefault.cluster.telemetry import fleet_samples, hosts_samples
 from pagefault.cluster.wire import pack, unpack
 from pagefault.cluster.workshops import trying_workshop
@@ -51,6 +52,8 @@ class SchedulerActor:
     """Keeps the directory, starts hosts, and moves agents between them."""
 
     def __init__(self, settings: FleetSettings, code: Code) -> None:
+        whose = {"fleet": settings.name, "role": "scheduler", "node": short_node(_ray.this_node())}
+        configure_actor_logging(settings.log_level, settings.log_format, whose)
         self._settings = settings
         self._code = code
         self._directory = Directory(settings.strategy, settings.frames.frames or HOST_FULL)
@@ -86,6 +89,7 @@ class SchedulerActor:
             return
         finally:
             self._opened.set()
+        log.info("scheduler_began", nodes=len(self._directory.nodes), hosts=len(self._directory.hosts))
         self._spawn(self._look())
         self._spawn(self._look_for_due())
         if self._settings.metrics:

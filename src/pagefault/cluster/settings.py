@@ -7,14 +7,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pagefault.cluster.logs import check_logs
 from pagefault.cluster.sharding import shard_of
 from pagefault.policies.tiers import Tier
+from pagefault.runtime.errors import ConfigError
 from pagefault.runtime.host.residency import FrameSettings
 from pagefault.runtime.models.budget.settings import Plan
 from pagefault.runtime.store.open import EDGE, SQLITE, check_drivers
 
 SCHEDULER_NAME = "scheduler"
 NAMESPACE_PREFIX = "pagefault-"
+NODE_CHARS = 8
+IF_RUNNING = ("fail", "join")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +28,7 @@ class FleetSettings:
     ``owner`` is the job of the driver with which the fleet ends, empty for a fleet that is kept; ``placement``
     and ``resources`` are what agents get whose driver asks for nothing else.  ``packed_hosts`` are those of each node
     (0: one a processor less one), filled by ``strategy``: see :mod:`pagefault.cluster.scheduler.placement`.
+    ``log_level`` and ``log_format`` are those of the actors' logs: see :mod:`pagefault.cluster.logs`.
     """
 
     namespace: str
@@ -43,9 +48,12 @@ class FleetSettings:
     archive: str = EDGE
     mcp: str = field(default="", repr=False)  # servers, and what of them is accepted; it may have a token in it
     metrics: bool = True
+    log_level: str = "info"
+    log_format: str = "auto"
 
     def __post_init__(self) -> None:
         check_drivers(self.journal, self.archive)
+        check_logs(self.log_level, self.log_format)
 
     @property
     def name(self) -> str:
@@ -61,6 +69,20 @@ class FleetSettings:
     @property
     def path(self) -> Path:
         return Path(self.folder)
+
+
+def check_beginning(shards: int | None, hosts: int | None, if_running: str) -> None:
+    """What a driver asks for that begins a fleet.  Raises :class:`~pagefault.runtime.errors.ConfigError`."""
+    for name, count in (("shards", shards), ("hosts", hosts)):
+        if count is not None and count < 1:
+            raise ConfigError(name, count, "1 or more")
+    if if_running not in IF_RUNNING:
+        raise ConfigError("if_running", if_running, " or ".join(map(repr, IF_RUNNING)))
+
+
+def short_node(node: str) -> str:
+    """So much of a node's id as tells it from the others of a cluster."""
+    return node[:NODE_CHARS]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,18 +5,26 @@ from __future__ import annotations
 import os
 from typing import Any
 
+import structlog
+
 from pagefault.cluster import _ray
-from pagefault.cluster.settings import FleetSettings
+from pagefault.cluster.logs import configure_actor_logging
+from pagefault.cluster.settings import FleetSettings, short_node
 from pagefault.cluster.wire import pack, pack_error, unpack
 from pagefault.runtime.host.collector import tune_collector
 from pagefault.runtime.host.thread_stores import ThreadStores
 from pagefault.runtime.values import AgentId, LetterId, PageId
+
+log = structlog.get_logger(__name__)
 
 
 class StoreActor:
     """The methods of :class:`~pagefault.runtime.host.services.Stores`, over bytes, for one shard."""
 
     def __init__(self, settings: FleetSettings, shard: int) -> None:
+        node, name = short_node(_ray.this_node()), settings.store_name(shard)
+        whose = {"fleet": settings.name, "role": "store", "shard": name, "node": node}
+        configure_actor_logging(settings.log_level, settings.log_format, whose)
         self._stores = ThreadStores.open(
             settings.path,
             shard=shard,
@@ -26,6 +34,7 @@ class StoreActor:
             archive=settings.archive,
         )
         tune_collector()
+        log.info("store_opened")
 
     @_ray.control
     async def ready(self) -> bool:

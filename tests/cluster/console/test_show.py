@@ -10,7 +10,8 @@ import pytest
 from rich.console import Console
 
 from pagefault.cluster.console import show
-from pagefault.cluster.console.show import RunProgress, one_line, say, show_report
+from pagefault.cluster.console.show import RunProgress, say, show_report
+from pagefault.cluster.plain_text import one_line
 from pagefault.cluster.worlds.contract import Report, Row
 
 LONG = "what this figure means, in as many words as the longest of the explanations has"

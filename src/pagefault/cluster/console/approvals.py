@@ -27,7 +27,8 @@ from pagefault.cluster.console.reach import (
     Which,
     with_fleet,
 )
-from pagefault.cluster.console.show import WIDTH_MIN, one_line, say
+from pagefault.cluster.console.show import WIDTH_MIN, say
+from pagefault.cluster.plain_text import one_line
 from pagefault.runtime.host.local import Local
 from pagefault.runtime.kernel.pages import stamp
 from pagefault.runtime.store.open import EDGE, SQLITE

@@ -15,7 +15,8 @@ from typing import Any
 from rich.console import Console
 
 from pagefault.cluster.console.check import NO_BUDGET, check_agent
-from pagefault.cluster.console.show import printable, say
+from pagefault.cluster.console.show import say
+from pagefault.cluster.plain_text import printable
 from pagefault.runtime.errors import AgentFailed, ModelError, Overloaded
 from pagefault.runtime.host.config import Agent
 from pagefault.runtime.host.fleet import AgentRef

@@ -140,7 +140,8 @@ SETTINGS: Final = (
     Setting("model.base_url", Text, None, "an OpenAI-compatible server", "base_url", ("lab", "run")),
     Setting("log.level", Level, "error", "what goes to standard error", "log_level", only=("run", "resume", "chat")),
     Setting(
-        "log.format", LogFormat, "auto", "how: auto is json off a terminal", "log_format",
+        "log.format", LogFormat, "auto",
+        "how, also in the processes of a fleet that is begun: auto is json off a terminal", "log_format",
         only=("run", "resume", "chat"),
     ),
     Setting("ui.host", Text, "127.0.0.1", "the address of the page", "host", only=("ui",)),

@@ -27,10 +27,11 @@ from pagefault.cluster.console.reach import (
     does_run,
     find_modules_beside,
 )
-from pagefault.cluster.console.show import WIDTH_MIN, RunProgress, one_line
+from pagefault.cluster.console.show import WIDTH_MIN, RunProgress
 from pagefault.cluster.documents.blocks import READERS, find_documents
 from pagefault.cluster.documents.passages import PASSAGE_TOKENS
 from pagefault.cluster.documents.upload import Filed, UploadSettings, upload
+from pagefault.cluster.plain_text import one_line
 from pagefault.runtime.store.open import EDGE, SQLITE
 
 SHOWN_DIGEST = 12

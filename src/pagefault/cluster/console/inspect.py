@@ -33,10 +33,11 @@ from pagefault.cluster.console.reach import (
     Which,
     with_fleet,
 )
-from pagefault.cluster.console.show import WIDTH_MIN, one_line, say
+from pagefault.cluster.console.show import WIDTH_MIN, say
 from pagefault.cluster.console.views.difference import Difference
 from pagefault.cluster.console.views.look import Seen, compare, look
 from pagefault.cluster.console.views.memory_map import PageView
+from pagefault.cluster.plain_text import one_line
 from pagefault.runtime.errors import ConfigError
 from pagefault.runtime.host.lineage import Origin
 from pagefault.runtime.host.local import Local

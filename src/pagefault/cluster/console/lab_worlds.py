@@ -28,7 +28,8 @@ from pagefault.cluster import _ray
 from pagefault.cluster.console.check import check_agent
 from pagefault.cluster.console.plan import Plan, make_world, read_plan
 from pagefault.cluster.console.reach import find_modules_beside
-from pagefault.cluster.console.show import WIDTH_MIN, RunProgress, one_line, say
+from pagefault.cluster.console.show import WIDTH_MIN, RunProgress, say
+from pagefault.cluster.plain_text import one_line
 from pagefault.cluster.worlds.contract import World
 from pagefault.cluster.worlds.playing import NoProgress
 from pagefault.policies.registry import make_policy

@@ -14,7 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from pagefault.cluster.console.reach import AddressOption, FolderOption, JsonOption, NameOption, must_run
-from pagefault.cluster.console.show import WIDTH_MIN, one_line, say
+from pagefault.cluster.console.show import WIDTH_MIN, say
+from pagefault.cluster.plain_text import one_line
 from pagefault.runtime.errors import ConfigError
 from pagefault.runtime.values import DeadLetter
 

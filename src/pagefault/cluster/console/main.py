@@ -29,7 +29,6 @@ from pagefault.cluster.console.ingest import ingest
 from pagefault.cluster.console.inspect import inspect
 from pagefault.cluster.console.lab import lab
 from pagefault.cluster.console.lab_worlds import worlds
-from pagefault.cluster.console.logs import LogFormat, configure_logging
 from pagefault.cluster.console.mail import dead, topics
 from pagefault.cluster.console.mcp import mcp
 from pagefault.cluster.console.memory import memory
@@ -45,6 +44,7 @@ from pagefault.cluster.console.show import say, show_report
 from pagefault.cluster.console.store import store
 from pagefault.cluster.console.top import top
 from pagefault.cluster.console.ui import ui
+from pagefault.cluster.logs import LogFormat, configure_logging
 from pagefault.cluster.worlds.contract import Report
 from pagefault.policies.contract import PolicyError
 from pagefault.policies.lab.extras import MissingExtra
@@ -97,6 +97,11 @@ app.add_typer(mcp, name="mcp")
 app.add_typer(agent, name="agent")
 
 
+def _fleets_logs(level: str, form: str) -> dict[str, str | None]:
+    """What is said of this process's logs and holds for those of the fleet's, too: they may say more, but not less."""
+    return {"log_level": level if level == "debug" else None, "log_format": form if form != "auto" else None}
+
+
 def _smaller_context(context_tokens: int | None) -> dict[str, Any]:
     if context_tokens is None:
         return {}
@@ -123,14 +128,15 @@ def run(
     seed: Annotated[int | None, typer.Option(help="The seed of worlds that have one.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Results as one JSON object on standard output.")] = False,
     log_level: Annotated[LogLevel, typer.Option(help="What is logged to standard error, and worse.")] = "error",
-    log_format: Annotated[LogFormat, typer.Option(help="How; auto is json off a terminal.")] = "auto",
+    log_format: Annotated[LogFormat, typer.Option(help="How, also on hosts; auto is json off a terminal.")] = "auto",
 ) -> None:
     """Run a world on a fleet of agents, and print what came of it."""
     configure_logging(log_level, log_format)
     plan = read_plan(file)
     changes: dict[str, Any] = {"agents": agents, "seed": seed}
     plan = plan.model_copy(update={key: value for key, value in changes.items() if value is not None})
-    _change_fleet(plan, context.obj, {"placement": placement, "name": name, "address": address}, folder, local)
+    given = {"placement": placement, "name": name, "address": address, **_fleets_logs(log_level, log_format)}
+    _change_fleet(plan, context.obj, given, folder, local)
     Agent(**{"name": "agent", **plan.agent})  # the file alone must be right, whatever is changed on the command line
     template = {**plan.agent, **_smaller_context(context_tokens)}
     if policy is not None:
@@ -149,12 +155,14 @@ def resume(
     folder: Annotated[Path, typer.Argument(help="What `pagefault run` was given as --folder.")],
     as_json: Annotated[bool, typer.Option("--json", help="Results as one JSON object on standard output.")] = False,
     log_level: Annotated[LogLevel, typer.Option(help="What is logged to standard error, and worse.")] = "error",
-    log_format: Annotated[LogFormat, typer.Option(help="How; auto is json off a terminal.")] = "auto",
+    log_format: Annotated[LogFormat, typer.Option(help="How, also on hosts; auto is json off a terminal.")] = "auto",
 ) -> None:
     """Go on with a run that was stopped, or killed at any moment."""
     configure_logging(log_level, log_format)
     record = read_run(folder)
-    record.plan.fleet.folder = str(folder)  # it may have been moved meanwhile
+    changes = {key: value for key, value in _fleets_logs(log_level, log_format).items() if value is not None}
+    changes["folder"] = str(folder)  # it may have been moved meanwhile
+    record.plan.fleet = record.plan.fleet.model_copy(update=changes)
 
     async def as_before() -> dict[str, Any]:
         return record.template

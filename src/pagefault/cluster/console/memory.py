@@ -24,7 +24,8 @@ from pagefault.cluster.console.reach import (
     Which,
     with_fleet,
 )
-from pagefault.cluster.console.show import one_line, say
+from pagefault.cluster.console.show import say
+from pagefault.cluster.plain_text import one_line
 from pagefault.runtime.errors import ConfigError
 from pagefault.runtime.host.clock import SystemClock
 from pagefault.runtime.host.lineage import Derived, Origin

@@ -16,7 +16,8 @@ from rich.text import Text
 
 from pagefault.cluster.api import Cluster
 from pagefault.cluster.console.reach import AddressOption, FolderOption, JsonOption, NameOption, does_run, must_run
-from pagefault.cluster.console.show import WIDTH_MIN, one_line
+from pagefault.cluster.console.show import WIDTH_MIN
+from pagefault.cluster.plain_text import one_line
 from pagefault.runtime.errors import ConfigError
 from pagefault.runtime.host.telemetry.meters import Sample, exposition, quantile_s, totals
 from pagefault.runtime.host.telemetry.table import BY_NAME

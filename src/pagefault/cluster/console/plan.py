@@ -28,7 +28,7 @@ from pagefault.runtime.store.open import EDGE, SQLITE
 
 class FleetTable(Table):
     """``[fleet]``: where the agents run.  ``local`` needs no Ray, and knows nothing of ``name``, ``address``,
-    ``keep`` and ``runtime_env``: see :class:`~pagefault.cluster.api.Cluster`."""
+    ``keep``, ``runtime_env``, and of logs but those of its own process: see :class:`~pagefault.cluster.api.Cluster`."""
 
     kind: Literal["cluster", "local"] = "cluster"
     name: str | None = None
@@ -46,6 +46,8 @@ class FleetTable(Table):
     frames: Annotated[int | None, Field(ge=1)] = None
     frames_policy: str = "lru"
     idle_s: Annotated[float | None, Field(gt=0)] = None
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["auto", "json", "console"] = "auto"
 
 
 class VillageTable(Table):

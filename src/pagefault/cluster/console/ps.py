@@ -28,7 +28,8 @@ from pagefault.cluster.console.reach import (
     does_run,
     running_fleet,
 )
-from pagefault.cluster.console.show import WIDTH_MIN, one_line
+from pagefault.cluster.console.show import WIDTH_MIN
+from pagefault.cluster.plain_text import one_line
 from pagefault.runtime.errors import ConfigError
 from pagefault.runtime.host.clock import SystemClock
 from pagefault.runtime.host.records import AgentRow

@@ -96,6 +96,8 @@ def open_fleet(
         frames_policy=table.frames_policy,
         idle_s=table.idle_s,
         mcp=mcp or {},
+        log_level=table.log_level,
+        log_format=table.log_format,
     )
 
 

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from pagefault.cluster.plain_text import one_line
 from pagefault.cluster.worlds.contract import Report
 
 PLAIN_EVERY_S = 2.0
@@ -89,14 +90,3 @@ def show_report(report: Report, as_json: bool) -> None:
 def say(console: Console, text: str, *, as_is: bool = False) -> None:
     """One line, however long it is, and however many the text has (``as_is`` keeps them)."""
     console.print(text if as_is else one_line(text), highlight=False, markup=False, soft_wrap=True)
-
-
-def printable(text: str) -> str:
-    """A text of several lines without control characters that a terminal would obey."""
-    return "".join(sign if sign.isprintable() or sign in "\n\t" else "\N{REPLACEMENT CHARACTER}" for sign in text)
-
-
-def one_line(text: str) -> str:
-    """A text without line breaks, or control characters that a terminal would obey."""
-    words = " ".join(text.split())
-    return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in words)

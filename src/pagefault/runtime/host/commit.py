@@ -157,7 +157,7 @@ class Committer:
             for seq, effect in gated:
                 self._perform(frame, seq, effect)
         except Exception as error:  # noqa: BLE001 - one agent's trouble must not stop the commits of all others
-            log.error("perform_failed", agent=frame.id, problem=str(error))
+            log.error("perform_failed", agent=frame.id, epoch=frame.epoch, problem=str(error))
             self._fail(frame, error if isinstance(error, PagefaultError) else InternalError(f"{frame.id}: {error!r}"))
 
     async def _append(self, group: list[Append]) -> list[Exception | None]:
@@ -193,7 +193,7 @@ class Committer:
             if isinstance(outcome, StaleEpoch):
                 self._fail(frame, outcome)
             elif outcome is not None:
-                log.warning("snapshot_failed", agent=frame.id, problem=str(outcome))
+                log.warning("snapshot_failed", agent=frame.id, epoch=frame.epoch, problem=str(outcome))
             else:
                 frame.snapshot_seq = append.first_seq - 1
             self._rested(frame)
@@ -207,7 +207,7 @@ class Committer:
         try:
             snapshot = frame.snapshot()
         except InternalError as error:  # too large, say: the journal has it all, only waking takes longer
-            log.error("no_snapshot", agent=frame.id, problem=str(error))
+            log.error("no_snapshot", agent=frame.id, epoch=frame.epoch, problem=str(error))
             return None
         frame.is_committing = True
         return Append(frame.id, frame.epoch, frame.next_seq, (), snapshot, frame.wake_ms())

@@ -305,7 +305,7 @@ class Host:
                 if not frame.waits_for_commit(effect) and not self.moving.holds_back(frame, effect):
                     self._performer.perform(frame, 0, effect)
         except Exception as error:  # noqa: BLE001 - one agent's trouble must not stop the pump of all others
-            log.error("agent_broken", agent=frame.id, problem=str(error), kind=type(error).__name__)
+            log.error("agent_broken", agent=frame.id, epoch=frame.epoch, problem=str(error), kind=type(error).__name__)
             self._fail(frame, error if isinstance(error, PagefaultError) else InternalError(f"{frame.id}: {error!r}"))
 
     def _perform_committed(self, frame: Frame, seq: int, effect: AnyEffect) -> None:

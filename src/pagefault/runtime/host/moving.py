@@ -137,12 +137,12 @@ class Moving:
                         await self._committer.save([frame])
                     saved = True
         except TimeoutError:
-            log.warning("broken_off", agent=frame.id, calls=len(frame.tasks))
+            log.warning("broken_off", agent=frame.id, epoch=frame.epoch, calls=len(frame.tasks))
             try:
                 async with asyncio.timeout(COMMIT_S):
                     await frame.committed()
             except TimeoutError:
-                log.warning("moved_uncommitted", agent=frame.id)  # nothing of that was acknowledged
+                log.warning("moved_uncommitted", agent=frame.id, epoch=frame.epoch)  # nothing of that was acknowledged
         finally:
             del self._settled[frame.id]
 

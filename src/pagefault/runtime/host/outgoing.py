@@ -87,7 +87,7 @@ class Outgoing:
             if task.cancelled():
                 return
             if (error := task.exception()) is not None:
-                log.error("send_failed", agent=frame.id, message=message, problem=str(error))
+                log.error("send_failed", agent=frame.id, epoch=frame.epoch, message=message, problem=str(error))
                 return
             frame.unsent.pop(message, None)
             if frame.is_away:
@@ -160,10 +160,10 @@ class Outgoing:
                 )
                 await self.bury(frame.id, [letter])
             except StoreError as error:
-                log.warning("quarantine_not_kept_yet", agent=frame.id, problem=str(error))
+                log.warning("quarantine_not_kept_yet", agent=frame.id, epoch=frame.epoch, problem=str(error))
                 await self._clock.sleep_until(self._clock.now_ms() + BURY_AGAIN_MS)
             else:
-                log.error("quarantined", agent=frame.id, interrupt=effect.cause, why=why)
+                log.error("quarantined", agent=frame.id, epoch=frame.epoch, interrupt=effect.cause, why=why)
                 return
 
     async def _arrival(self, agent: AgentId, interrupt: InterruptId) -> int:

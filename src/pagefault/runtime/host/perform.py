@@ -11,7 +11,7 @@ from contextvars import copy_context
 from typing import Any, TypeVar
 
 import structlog
-from structlog.contextvars import bind_contextvars
+from structlog.contextvars import bind_contextvars, bound_contextvars
 
 from pagefault.runtime.errors import InternalError, ModelError, PagefaultError, StoreError
 from pagefault.runtime.failpoints import failpoint
@@ -142,14 +142,14 @@ class Performer:
         processor = self._workshop.processor(frame.state.definition.model)
         at_once = getattr(processor, "reply_now", None)
         if at_once is not None:
-            reply = self._reply_now(processor, at_once, effect)
+            reply = self._reply_now(frame, processor, at_once, effect)
             if reply is not None:
                 self._feed(frame, reply)
                 return
         self._start(frame, effect, self._model(frame, processor, effect))
 
     def _reply_now(
-        self, processor: Processor, at_once: Callable[..., ModelReply | None], effect: fx.CallModel
+        self, frame: Frame, processor: Processor, at_once: Callable[..., ModelReply | None], effect: fx.CallModel
     ) -> ev.Event | None:
         """A processor that need not wait (a scripted mind without latency) answers without a task."""
         try:
@@ -157,7 +157,8 @@ class Performer:
         except ModelError as error:
             if self._meter is not None:
                 self._meter.model_ended("step", reason_of(error), error.attempts)
-            return self._model_failed(effect.call_id, processor, error)
+            with bound_contextvars(agent=frame.id, epoch=frame.epoch, cause=effect.cause):
+                return self._model_failed(effect.call_id, processor, error)
         if reply is None:
             return None
         if self._meter is not None:
@@ -320,7 +321,7 @@ class Performer:
             await self._pages.hand_over()
             result = await self._timed(SEARCHED, self._stores.search(frame.owner, effect.related))
         except StoreError as error:
-            log.warning("related_pages_not_found", agent=frame.id, problem=str(error))
+            log.warning("related_pages_not_found", agent=frame.id, epoch=frame.epoch, problem=str(error))
             return ()
         return tuple(hit.page for hit in result.hits if hit.page.id not in known)
 
@@ -350,14 +351,21 @@ class Performer:
         if self._meter is not None:
             self._meter.ended(frame.id, effect.cause, effect.outcome)
         if effect.outcome not in ("yielded", "coalesced", "cancelled", "killed"):
-            log.info("chain_ended", agent=frame.id, cause=effect.cause, outcome=effect.outcome, message=effect.message)
+            log.info(
+                "chain_ended",
+                agent=frame.id,
+                epoch=frame.epoch,
+                cause=effect.cause,
+                outcome=effect.outcome,
+                message=effect.message,
+            )
         self._show(frame, effect.cause, "ended", effect.outcome, value=effect.steps)
 
     def _notice(self, frame: Frame, _seq: int, effect: fx.Notice) -> None:
         if self._meter is not None:
             self._meter.noticed(frame.id, effect)
         if effect.name == "policy_failed":
-            log.error("policy_failed", agent=frame.id, problem=effect.text)
+            log.error("policy_failed", agent=frame.id, epoch=frame.epoch, cause=effect.cause, problem=effect.text)
         if self._listeners.is_watched(frame.id):
             step = Step(
                 frame.id, effect.cause, effect.name, effect.text, effect.page_ids, effect.value, self._clock.now_ms()

@@ -80,7 +80,7 @@ class Suspects:
         if not SUSPECT_DEATHS <= deaths < _attempts_max(frame):  # not suspect yet, or its last chance is gone
             self._go_on(frame)
             return
-        log.warning("suspect", agent=frame.id, deaths=deaths)
+        log.warning("suspect", agent=frame.id, epoch=frame.epoch, deaths=deaths)
         self._held[frame] = None
         if not self.is_busy:
             self._task = asyncio.get_running_loop().create_task(self._try_all(), name="pagefault-suspects")

@@ -21,7 +21,7 @@ window.violations = [];
 document.addEventListener("securitypolicyviolation", (event) => window.violations.push(event.violatedDirective));
 """
 CELL = "canvas.cells"
-# One promise, and no asking again and again: what a driver asks again is evaluated from words, which the policy forbids.
+# One promise, no asking again and again: what a driver asks again is evaluated from words, which the policy forbids.
 STOPPED = """() => new Promise((resolve) => {
   document.addEventListener("securitypolicyviolation", (event) => resolve(event.violatedDirective), { once: true });
   document.body.insertAdjacentHTML("beforeend", '<img src=x onerror="window.owned = 1">');

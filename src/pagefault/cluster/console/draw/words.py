@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from rich.text import Text
 
-from pagefault.cluster.console.show import one_line
+from pagefault.cluster.plain_text import one_line
 
 EXCERPT_CHARS = 400
 """Of a text that is shown in one line: a table cuts it to its own width."""

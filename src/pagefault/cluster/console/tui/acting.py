@@ -11,8 +11,8 @@ from textual.screen import Screen
 
 from pagefault.cluster.api import Cluster
 from pagefault.cluster.console import control
-from pagefault.cluster.console.show import one_line
 from pagefault.cluster.console.tui.dialogs import Line, Sure
+from pagefault.cluster.plain_text import one_line
 from pagefault.cluster.router import LOST
 from pagefault.runtime.errors import PagefaultError
 from pagefault.runtime.host.local import Local
