@@ -21,7 +21,7 @@ from rich.text import Text
 
 from pagefault.cluster.console.check import chosen_model
 from pagefault.cluster.console.doctor_model import CONTEXT_TOKENS_MAX, Finding, ModelDoctor
-from pagefault.cluster.console.health import machine, program, ray, settings, stores
+from pagefault.cluster.console.health import machine, nodes, program, ray, settings, stores
 from pagefault.cluster.console.health.contract import Asked, Check, Verdict
 from pagefault.cluster.console.reach import (
     DEFAULT_EMBEDDER,
@@ -50,6 +50,7 @@ CHECKS: Mapping[str, Check] = {
     "models": stores.model_server,
     "folder": machine.folder,
     "clock": stores.clock,
+    "nodes": nodes.nodes,
     "limits": machine.limits,
     "logs": machine.logs,
 }
