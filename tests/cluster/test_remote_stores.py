@@ -9,6 +9,7 @@ import pytest
 
 from pagefault.cluster.api import Cluster
 from pagefault.runtime.functions.decorator import function
+from pagefault.runtime.host.agent_file import read_agent_file
 from pagefault.runtime.host.config import Agent
 from pagefault.runtime.models.scripted import Reply, call, nothing, say
 from pagefault.runtime.models.view import View
@@ -97,3 +98,17 @@ async def test_topics_dead_letters_and_calls_reach_over_hosts_and_shards() -> No
         async with asyncio.timeout(20):
             await fleet.idle()
         assert (await fleet.inspect("busy")).phase == "idle", "whoever it worked for waits no more"
+
+
+async def test_an_agent_from_a_file_is_planted_in_its_shard_with_its_past() -> None:
+    messages = [
+        {"id": f"m{number}", "role": "user", "content": f"bed {number}", "created_at": "2024-05-01T10:00:00Z"}
+        for number in range(3)
+    ]
+    data = json.dumps({"agents": [{"name": "ada", "messages": messages, "in_context_message_ids": ["m2"]}]})
+    async with Cluster(embedder="hash", hosts=1, shards=2) as fleet:
+        made = await fleet.import_agent(read_agent_file(data.encode()), settings={"model": "scripted:nothing"})
+        seen = await fleet.inspect("ada")
+        exported = await fleet.export_agent("ada")
+    assert (made.messages, made.in_context, len(seen.pages)) == (3, 1, 1)
+    assert len(exported["agents"][0]["messages"]) == 1 + 3

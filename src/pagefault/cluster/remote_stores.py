@@ -98,8 +98,15 @@ class RemoteStores:
     async def checkpoint(self, agent: AgentId, seq: int) -> bytes:
         return _bytes(await self._call(self._of(agent), "checkpoint", agent, seq))
 
-    async def plant(self, agent: AgentId, definition: bytes, snapshot: bytes) -> None:
-        await self._call(self._of(agent), "plant", agent, definition, snapshot)
+    async def plant(
+        self,
+        agent: AgentId,
+        definition: bytes,
+        snapshot: bytes,
+        records: Sequence[bytes] = (),
+        wake_ms: int | None = None,
+    ) -> None:
+        await self._call(self._of(agent), "plant", agent, pack([definition, snapshot, list(records), wake_ms]))
 
     async def agents(self, prefix: str = "") -> list[AgentId]:
         answers = await _gather([self._call(shard, "agents", prefix) for shard in range(self._settings.shards)])

@@ -63,8 +63,9 @@ class StoreActor:
     async def checkpoint(self, agent: str, seq: int) -> bytes:
         return await self._stores.checkpoint(AgentId(agent), seq)
 
-    async def plant(self, agent: str, definition: bytes, snapshot: bytes) -> None:
-        await self._stores.plant(AgentId(agent), definition, snapshot)
+    async def plant(self, agent: str, data: bytes) -> None:
+        definition, snapshot, records, wake_ms = unpack(data)
+        await self._stores.plant(AgentId(agent), definition, snapshot, records, wake_ms)
 
     async def agents(self, prefix: str) -> list[str]:
         return [str(agent) for agent in await self._stores.agents(prefix)]

@@ -45,8 +45,15 @@ class NaiveStores:
     async def checkpoint(self, agent: AgentId, seq: int) -> bytes:
         return self.journal.checkpoint(agent, seq)
 
-    async def plant(self, agent: AgentId, definition: bytes, snapshot: bytes) -> None:
-        self.journal.plant(agent, definition, snapshot)
+    async def plant(
+        self,
+        agent: AgentId,
+        definition: bytes,
+        snapshot: bytes,
+        records: Sequence[bytes] = (),
+        wake_ms: int | None = None,
+    ) -> None:
+        self.journal.plant(agent, definition, snapshot, records, wake_ms)
 
     async def records(self, agent: AgentId, after_seq: int = 0) -> list[tuple[int, bytes]]:
         return list(self.journal.records(agent, after_seq))

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pagefault.runtime.errors import AgentExists, StaleEpoch, StoreCorrupt, StoreUnavailable, UnknownAgent
+from pagefault.runtime.failpoints import armed
 from pagefault.runtime.store.checkpoints import CHECKPOINT_RECORDS
 from pagefault.runtime.store.mail import TOPICS_MAX, letter_id
 from pagefault.runtime.store.postgres import PostgresJournal
@@ -436,6 +437,22 @@ def test_a_planted_agent_begins_as_its_snapshot_says(journal: PortableJournal) -
     assert (found.epoch, found.snapshot, found.snapshot_seq, found.next_seq) == (1, b"born", 0, 1)
     with pytest.raises(AgentExists, match="'ann' is registered already"):
         journal.plant(ANN, b"d", b"born")
+
+
+def test_an_agent_is_planted_with_what_it_has_lived_or_not_at_all(journal: PortableJournal) -> None:
+    journal.plant(ANN, b"d", b"born", texts("one", "two"), 77)
+    assert [data for _, data in journal.records(ANN)] == list(texts("one", "two"))
+    assert list(journal.due(100)) == [(ANN, 77)]
+    found = journal.activate(ANN)
+    assert (found.snapshot, found.snapshot_seq, found.records, found.next_seq) == (b"born", 0, texts("one", "two"), 3)
+
+    def fail() -> None:
+        raise OSError("the disk is full")
+
+    with armed("journal.register.before_commit", fail), pytest.raises((OSError, StoreUnavailable)):
+        journal.plant(BOB, b"d", b"born", texts("one"))
+    assert list(journal.agents()) == [ANN]
+    journal.plant(BOB, b"d", b"born", texts("one"))
 
 
 def test_a_life_is_the_same_after_it_was_taken_elsewhere(driver: Driver) -> None:

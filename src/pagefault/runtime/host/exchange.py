@@ -6,11 +6,14 @@ operator's change of its memory: recorded in its journal, so that replay and a r
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pagefault.runtime.errors import AgentExists, ConfigError
+import structlog
+
+from pagefault.runtime.errors import AgentExists, ConfigError, Overloaded, StoreError
 from pagefault.runtime.host.agent_file import (
     ASSISTANT,
     CONTEXT_TOKENS_MAX,
@@ -21,21 +24,28 @@ from pagefault.runtime.host.agent_file import (
     agent_file,
     granted,
 )
+from pagefault.runtime.host.births import state_from
 from pagefault.runtime.host.config import BLOCK_CHARS, Agent
-from pagefault.runtime.host.memories import Memories
-from pagefault.runtime.host.records import UNSENT, encode_definition
+from pagefault.runtime.host.memories import Memories, memory_interrupt
+from pagefault.runtime.host.records import CODEC, UNSENT, Inspection, encode_definition
 from pagefault.runtime.host.snapshots import encode_snapshot
 from pagefault.runtime.host.workshop import Workshop
+from pagefault.runtime.kernel.effects import Reject
+from pagefault.runtime.kernel.events import InterruptArrived
 from pagefault.runtime.kernel.functions import TokenCounter
 from pagefault.runtime.kernel.intake import spoken
 from pagefault.runtime.kernel.pages import archived, entry
 from pagefault.runtime.kernel.settings import AgentDefinition, validate
 from pagefault.runtime.kernel.trust import UNTRUSTED
+from pagefault.runtime.store.protocols import WORK
 from pagefault.runtime.values import AgentId, MemoryChange, Page, PageId, PageKind, ShownPage, Space
 
 PAGES_A_CHANGE = 500
+CHARS_A_CHANGE = 2**20
+"""A record of a journal holds no more of both, but for one long message alone."""
 CONTEXT_SHARE = 0.5
 """Of the room for pages: an imported agent has to have some left to work in."""
+log = structlog.get_logger(__name__)
 _KINDS = {ASSISTANT: PageKind.REPLY, TOOL: PageKind.RESULT}
 
 
@@ -54,6 +64,9 @@ class Imported:
 class Exchange(Memories):
     """Imports and exports."""
 
+    @abstractmethod
+    async def inspect(self, agent: AgentId | str) -> Inspection: ...
+
     async def import_agent(
         self,
         filed: FiledAgent,
@@ -63,7 +76,7 @@ class Exchange(Memories):
         trusted: bool = False,
         settings: Mapping[str, Any] | None = None,
     ) -> Imported:
-        """Make an agent from what a file says of it.
+        """Make an agent from what a file says of it, whole or not at all.
 
         Args:
             filed: as :func:`~pagefault.runtime.host.agent_file.read_agent_file` gives it.
@@ -76,6 +89,7 @@ class Exchange(Memories):
             ConfigError: it names what is wrong; nothing is made then.
             UnknownName: a function or policy is not there; nothing is made then.
             AgentExists: an agent of that name is there.
+            StoreUnavailable: nothing is made, unless the answer alone was lost; then it is there, and whole.
         """
         workshop, stores = self._archives()
         functions = granted(filed.tools, mapped or {})
@@ -86,15 +100,15 @@ class Exchange(Memories):
         pages = [_page(each, number, definition, trusted=trusted) for number, each in enumerate(filed.messages, 1)]
         recent = [page for page, each in zip(pages, filed.messages, strict=True) if each.in_context]
         shown = _shown(workshop, definition, recent)
-        born = workshop.make(definition).dump() | {"ordinal": len(pages), UNSENT: []}
-        await stores.plant(definition.id, encode_definition(definition), encode_snapshot(born))
-        for first in range(0, len(pages), PAGES_A_CHANGE):
-            change = MemoryChange(stored=tuple(pages[first : first + PAGES_A_CHANGE]))
-            await self._change(definition.id, change, "import of an Agent File")
-        if shown:
-            seen = (UNTRUSTED,) if any(each.page.untrusted for each in shown) else ()
-            change = MemoryChange(to_ordinal=len(pages), entries=shown, seen=seen)
-            await self._change(definition.id, change, "the context of an Agent File")
+        born = encode_snapshot(workshop.make(definition).dump() | {"ordinal": len(pages), UNSENT: []})
+        records = _lived(workshop, definition, born, _changes(pages, shown), self._post().clock.now_ms())
+        # One transaction: killed before it is durable, nothing was made; after it, the journal has all, and whoever
+        # wakes the agent first brings its pages to the archive.
+        await stores.plant(definition.id, encode_definition(definition), born, records, WORK)
+        try:
+            await self.inspect(definition.id)
+        except (Overloaded, StoreError) as error:  # it is made all the same, and will be woken
+            log.warning("imported_not_awake", agent=definition.id, problem=str(error))
         return Imported(definition.id, len(definition.blocks), len(pages), len(shown), functions)
 
     async def export_agent(self, agent: AgentId | str) -> dict[str, Any]:
@@ -120,6 +134,45 @@ class Exchange(Memories):
             functions=[schema.name for schema in state.functions.schemas()],
             at_ms=state.now_ms,
         )
+
+
+def _changes(pages: Sequence[Page], shown: tuple[ShownPage, ...]) -> Iterator[tuple[str, MemoryChange]]:
+    """What an operator would do to an agent that has none of these pages, and why."""
+    group: list[Page] = []
+    size_chars = 0
+    for page in pages:
+        if group and (len(group) >= PAGES_A_CHANGE or size_chars + len(page.text) > CHARS_A_CHANGE):
+            yield "import of an Agent File", MemoryChange(stored=tuple(group))
+            group, size_chars = [], 0
+        group.append(page)
+        size_chars += len(page.text)
+    if group:
+        yield "import of an Agent File", MemoryChange(stored=tuple(group))
+    if shown:
+        seen = (UNTRUSTED,) if any(each.page.untrusted for each in shown) else ()
+        yield "the context of an Agent File", MemoryChange(to_ordinal=len(pages), entries=shown, seen=seen)
+
+
+def _lived(
+    workshop: Workshop,
+    definition: AgentDefinition,
+    born: bytes,
+    changes: Iterable[tuple[str, MemoryChange]],
+    now_ms: int,
+) -> list[bytes]:
+    """The records of an agent that has taken these changes, one after the other.
+
+    Raises :class:`~pagefault.runtime.errors.ConfigError` for one that it would not take.
+    """
+    state = state_from(workshop, definition, born)
+    records = []
+    for number, (why, change) in enumerate(changes, 1):
+        event = InterruptArrived(now_ms, memory_interrupt(change, why, now_ms, f"import/{number}"))
+        for effect in state.handle(event):
+            if isinstance(effect, Reject):
+                raise ConfigError("file.agents.messages", f"part {number}", f"what the agent can take: {effect.reason}")
+        records.append(CODEC.encode(event))
+    return records
 
 
 def _definition(

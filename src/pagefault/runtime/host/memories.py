@@ -149,16 +149,21 @@ class Memories(Approvals):
 
     async def _change(self, agent: AgentId, change: MemoryChange, why: str) -> None:
         post = self._post()
-        interrupt = Interrupt(
-            id=InterruptId(f"memory/{secrets.token_hex(ID_BYTES)}"),
-            kind=InterruptKind.MEMORY,
-            priority=Priority.OPERATOR,
-            sender="operator",
-            text=why,
-            created_ms=post.clock.now_ms(),
-            change=change,
-        )
+        interrupt = memory_interrupt(change, why, post.clock.now_ms(), f"memory/{secrets.token_hex(ID_BYTES)}")
         check_receipt(agent, await post.deliver(agent, interrupt))
+
+
+def memory_interrupt(change: MemoryChange, why: str, now_ms: int, key: str) -> Interrupt:
+    """What an operator sends to change a memory; ``key`` is its id."""
+    return Interrupt(
+        id=InterruptId(key),
+        kind=InterruptKind.MEMORY,
+        priority=Priority.OPERATOR,
+        sender="operator",
+        text=why,
+        created_ms=now_ms,
+        change=change,
+    )
 
 
 def review_request(now_ms: int) -> Interrupt:

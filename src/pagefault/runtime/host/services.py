@@ -59,7 +59,14 @@ class PastStores(Protocol):
     async def some_records(self, agent: AgentId, after_seq: int, limit: int) -> list[tuple[int, bytes]]:
         """At most ``limit`` records with a number above ``after_seq``, in order."""
 
-    async def plant(self, agent: AgentId, definition: bytes, snapshot: bytes) -> None: ...
+    async def plant(
+        self,
+        agent: AgentId,
+        definition: bytes,
+        snapshot: bytes,
+        records: Sequence[bytes] = (),
+        wake_ms: int | None = None,
+    ) -> None: ...
     async def write_pages(self, pages: Sequence[tuple[Owner, Page, int]]) -> None:
         """Queue pages for the archive, with the journal's number of the event that made each; what is
         queued is found by later searches."""

@@ -92,8 +92,15 @@ class ThreadStores:
     async def checkpoint(self, agent: AgentId, seq: int) -> bytes:
         return await self._in_journal(partial(self._stores.journal.checkpoint, agent, seq))
 
-    async def plant(self, agent: AgentId, definition: bytes, snapshot: bytes) -> None:
-        await self._in_journal(partial(self._stores.journal.plant, agent, definition, snapshot))
+    async def plant(
+        self,
+        agent: AgentId,
+        definition: bytes,
+        snapshot: bytes,
+        records: Sequence[bytes] = (),
+        wake_ms: int | None = None,
+    ) -> None:
+        await self._in_journal(partial(self._stores.journal.plant, agent, definition, snapshot, records, wake_ms))
 
     async def agents(self, prefix: str = "") -> list[AgentId]:
         return await self._in_journal(lambda: list(self._stores.journal.agents(prefix)))

@@ -194,9 +194,17 @@ class PostgresJournal:
 
     # --- pasts and lives -----------------------------------------------------------------------------
 
-    def plant(self, agent: AgentId, definition: bytes, snapshot: bytes) -> None:
-        """Make an agent that begins its life as a snapshot says.  Raises ``AgentExists``."""
-        self.restore(Life(agent, definition, 0, 0, None, 0, snapshot), (), ((0, snapshot),))
+    def plant(
+        self,
+        agent: AgentId,
+        definition: bytes,
+        snapshot: bytes,
+        records: Sequence[bytes] = (),
+        wake_ms: int | None = None,
+    ) -> None:
+        """Make an agent that begins its life as a snapshot says, and has lived the records.  Raises ``AgentExists``."""
+        life = Life(agent, definition, 0, len(records), wake_ms, 0, snapshot)
+        self.restore(life, enumerate(records, 1), ((0, snapshot),))
 
     def past(self, agent: AgentId) -> Past:
         """What can be replayed of an agent.  Raises ``UnknownAgent``, ``StoreCorrupt``."""

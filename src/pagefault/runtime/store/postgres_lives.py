@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Final
 
 from pagefault.runtime.errors import AgentExists, StoreCorrupt
+from pagefault.runtime.failpoints import failpoint
 from pagefault.runtime.store.checksums import checkpoint_crc, placement_crc, record_crc
 from pagefault.runtime.store.postgres_rows import definition_key, definition_of, head_of, number_of
 from pagefault.runtime.store.postgres_session import Connection
@@ -78,3 +79,4 @@ def write_life(
             )
         for topic in life.topics:
             cursor.execute("INSERT INTO subscriptions (topic, agent) VALUES (%s, %s)", (topic, life.agent))
+    failpoint("journal.register.before_commit")

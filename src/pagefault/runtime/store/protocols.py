@@ -159,8 +159,18 @@ class Journal(Protocol):
     def records(self, agent: AgentId, after_seq: int = 0) -> Iterator[tuple[int, bytes]]:
         """All records with a higher number, in order: for replay and for looking into."""
 
-    def plant(self, agent: AgentId, definition: bytes, snapshot: bytes) -> None:
-        """Make an agent that begins its life as a snapshot says.  Raises ``AgentExists``."""
+    def plant(
+        self,
+        agent: AgentId,
+        definition: bytes,
+        snapshot: bytes,
+        records: Sequence[bytes] = (),
+        wake_ms: int | None = None,
+    ) -> None:
+        """Make an agent that begins its life as a snapshot says, and has lived what records say; whole or not at all.
+
+        ``wake_ms`` as for :class:`Append`.  Raises ``AgentExists``.
+        """
 
     def past(self, agent: AgentId) -> Past:
         """What can be replayed of an agent.  Raises ``UnknownAgent``."""

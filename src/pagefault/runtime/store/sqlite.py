@@ -218,8 +218,16 @@ class SqliteJournal:
             yield from ((agent, data) for _, agent, data in rows)
             last = rows[-1][0]
 
-    def plant(self, agent: AgentId, definition: bytes, snapshot: bytes) -> None:
-        self.restore(Life(agent, definition, 0, 0, None, 0, snapshot), (), ((0, snapshot),))
+    def plant(
+        self,
+        agent: AgentId,
+        definition: bytes,
+        snapshot: bytes,
+        records: Sequence[bytes] = (),
+        wake_ms: int | None = None,
+    ) -> None:
+        life = Life(agent, definition, 0, len(records), wake_ms, 0, snapshot)
+        self.restore(life, enumerate(records, 1), ((0, snapshot),))
 
     def life(self, agent: AgentId) -> Life:
         """What there is of an agent beside its records.  Raises ``UnknownAgent``, ``StoreCorrupt``."""

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Iterable
 
 from pagefault.runtime.errors import AgentExists, StoreCorrupt, UnknownAgent
+from pagefault.runtime.failpoints import failpoint
 from pagefault.runtime.store.checksums import checkpoint_crc, placement_crc, record_crc
 from pagefault.runtime.store.protocols import Life, checked_life
 from pagefault.runtime.values import AgentId
@@ -90,3 +91,4 @@ def write_life(
     connection.executemany(
         "INSERT INTO subscriptions (topic, agent) VALUES (?, ?)", [(topic, life.agent) for topic in life.topics]
     )
+    failpoint("journal.register.before_commit")
