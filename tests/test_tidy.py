@@ -83,8 +83,9 @@ ROOMS_OF_EXTRAS = {
     "cluster/console/tui": {"textual"},
     "cluster/console/web": {"starlette", "uvicorn"},
     "runtime/functions/mcp/client": {"anyio", "mcp", "mcp_types"},  # the SDK brings the other two
+    "runtime/host/telemetry/tracing/sdk.py": {"opentelemetry"},
 }
-"""Folders that nothing imports by itself: a command loads them when it is called, and says if the extra is missing."""
+"""What nothing imports by itself: a command loads them when it is called, and says if the extra is missing."""
 LOCKS = sorted(path.name for path in ROOT.glob("requirements*.lock"))
 
 

@@ -44,6 +44,8 @@ from pagefault.runtime.host.records import AgentRow, Answer, Inspection, Step
 from pagefault.runtime.host.residency import FrameSettings
 from pagefault.runtime.host.services import PastStores
 from pagefault.runtime.host.survey import FOREVER_MS, merged
+from pagefault.runtime.host.telemetry.tracing.export import checked_traces
+from pagefault.runtime.host.telemetry.tracing.settings import Given
 from pagefault.runtime.host.workshop import Workshop
 from pagefault.runtime.models.budget.settings import BudgetSettings, Endpoint, budget_plan
 from pagefault.runtime.store.open import EDGE, SQLITE
@@ -68,7 +70,7 @@ class Cluster(Exchange, Placing):
     instead of failing, and then nothing else that is said here counts.  The fleet ends with this object, or when
     its process dies; with ``keep`` it runs on, until somebody calls :meth:`stop`.  ``runtime_env`` is Ray's (such
     as ``{"working_dir": "."}``) and brings the program's code to the hosts.  ``stores_node`` is the id of the node
-    whose disk has ``folder`` (default: this process's).  ``journal``, ``archive`` and ``metrics``: see
+    whose disk has ``folder`` (default: this process's).  ``journal``, ``archive``, ``metrics``, ``traces``: see
     :class:`~pagefault.runtime.host.local.Local`; ``log_level`` and ``log_format``: :mod:`pagefault.cluster.logs`.
 
     Raises (on entering) :class:`~pagefault.runtime.errors.ConfigError` and
@@ -109,12 +111,12 @@ class Cluster(Exchange, Placing):
         metrics: bool = True,
         log_level: str = "info",
         log_format: str = "auto",
+        traces: Given = None,
     ) -> None:
         check_beginning(shards, hosts, if_running)
         if keep and folder is None:
             raise ConfigError("folder", folder, "a folder, for a fleet that is kept")
-        chosen = fleet_name(name)
-        self._name: str | None = chosen
+        self._name: str | None = (chosen := fleet_name(name))
         self._settings = FleetSettings(
             namespace_of(chosen),
             str(Path(folder).absolute()) if folder is not None else "",
@@ -133,14 +135,14 @@ class Cluster(Exchange, Placing):
             metrics=metrics,
             log_level=log_level,
             log_format=log_format,
+            traces=checked_traces(traces),
         )
         self._address, self._mcp = address, read_servers(mcp)
         self._if_running, self._keep = if_running, keep
         self._code = Code(tuple(functions), dict(minds or {}))
         self._runtime_env = dict(runtime_env or {})
         self._stores_node, self._cpus = stores_node, cpus
-        self._clock, self._numbers = SystemClock(), itertools.count(1)
-        self._token = os.urandom(6).hex()
+        self._clock, self._numbers, self._token = SystemClock(), itertools.count(1), os.urandom(6).hex()
         self._session: _ray.Session | None = None
         self._running: Running | None = None
         self._joins = self._shows_token = False

@@ -31,6 +31,7 @@ from pagefault.runtime.host.records import Receipt
 from pagefault.runtime.host.telemetry.host_meter import HostMeter
 from pagefault.runtime.host.telemetry.meters import Sample
 from pagefault.runtime.host.telemetry.read import host_samples
+from pagefault.runtime.host.telemetry.tracing.export import TraceExport, open_spans
 from pagefault.runtime.models.budget.gate import monotonic_ms
 from pagefault.runtime.models.budget.processor import MakeProcessor, budgeted
 from pagefault.runtime.models.registry import make_processor
@@ -58,6 +59,7 @@ class HostActor:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._leases: LeasedGate | None = None
         self._flushing: asyncio.Task[None] | None = None
+        self._export: TraceExport | None = None
         self._streams: dict[int, Stream] = {}
         self._numbers = itertools.count(1)
 
@@ -78,7 +80,7 @@ class HostActor:
                 RayRunner(),
                 tiers=self._settings.tiers,
                 frames=self._settings.frames,
-                meter=HostMeter() if self._settings.metrics else None,
+                meter=self._meter(),
             )
             if self._settings.metrics:
                 work = keep_flushing(self._samples, fleet=self._settings.name, host=self._name)
@@ -87,6 +89,11 @@ class HostActor:
             router.host = self._host
             log.info("host_began", dedicated=self._dedicated)
         return self._host
+
+    def _meter(self) -> HostMeter | None:
+        settings = self._settings
+        self._export, spans = open_spans(settings.traces, host=self._name, fleet=settings.name)
+        return HostMeter(spans) if settings.metrics or spans is not None else None
 
     def _processor_maker(self) -> MakeProcessor:
         plan = self._settings.budget
@@ -285,3 +292,5 @@ class HostActor:
         finally:
             if self._router is not None:  # after the host, which routes what it commits last
                 await self._router.close()
+            if self._export is not None:
+                await asyncio.to_thread(self._export.close)

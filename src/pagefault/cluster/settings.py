@@ -12,6 +12,7 @@ from pagefault.cluster.sharding import shard_of
 from pagefault.policies.tiers import Tier
 from pagefault.runtime.errors import ConfigError
 from pagefault.runtime.host.residency import FrameSettings
+from pagefault.runtime.host.telemetry.tracing.settings import Traces
 from pagefault.runtime.models.budget.settings import Plan
 from pagefault.runtime.store.open import EDGE, SQLITE, check_drivers
 
@@ -50,6 +51,7 @@ class FleetSettings:
     metrics: bool = True
     log_level: str = "info"
     log_format: str = "auto"
+    traces: Traces | None = None
 
     def __post_init__(self) -> None:
         check_drivers(self.journal, self.archive)

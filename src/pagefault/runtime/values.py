@@ -208,6 +208,7 @@ class Interrupt:
     ``callers`` are the agents that wait for the reply, the first to call first: who calls one of them back and
     waits goes round in a circle.  ``function``: for kind ``call``, which of the agent's exported functions to run;
     ``text`` is then its arguments as JSON.  ``change``: for kind ``memory``, what an operator changes of the memory.
+    ``trace`` is a W3C ``traceparent``: the span that this came from, for traces alone; nothing depends on it.
     """
 
     id: InterruptId
@@ -231,6 +232,7 @@ class Interrupt:
     callers: tuple[AgentId, ...] = ()
     function: str = ""
     change: MemoryChange | None = None
+    trace: str = ""
 
 
 @dataclass(frozen=True, slots=True)

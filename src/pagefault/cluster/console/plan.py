@@ -23,6 +23,7 @@ from pagefault.cluster.worlds.town import Town, TownSettings
 from pagefault.cluster.worlds.village import Village
 from pagefault.runtime.errors import ConfigError
 from pagefault.runtime.host.config import config_error
+from pagefault.runtime.host.telemetry.tracing.settings import Traces
 from pagefault.runtime.store.open import EDGE, SQLITE
 
 
@@ -48,6 +49,7 @@ class FleetTable(Table):
     idle_s: Annotated[float | None, Field(gt=0)] = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "json", "console"] = "auto"
+    traces: Traces | None = None
 
 
 class VillageTable(Table):

@@ -73,6 +73,7 @@ def open_fleet(
             frames=table.frames,
             frames_policy=table.frames_policy,
             idle_s=table.idle_s,
+            traces=table.traces,
             mcp=mcp or {},
         )
     return Cluster(
@@ -95,6 +96,7 @@ def open_fleet(
         frames=table.frames,
         frames_policy=table.frames_policy,
         idle_s=table.idle_s,
+        traces=table.traces,
         mcp=mcp or {},
         log_level=table.log_level,
         log_format=table.log_format,

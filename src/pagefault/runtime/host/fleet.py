@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from pagefault.policies.contract import PolicyError
@@ -11,6 +11,7 @@ from pagefault.policies.tiers import Tier, tier_chain
 from pagefault.runtime.errors import AgentFailed, ConfigError, Overloaded, UsageError
 from pagefault.runtime.host.config import Agent
 from pagefault.runtime.host.records import Answer, Inspection, Receipt, Step, encode_definition
+from pagefault.runtime.host.telemetry.tracing.trace_context import current_traceparent
 from pagefault.runtime.kernel.settings import AgentDefinition
 from pagefault.runtime.values import AgentId, DeadLetter, Interrupt, InterruptId, InterruptKind, LetterId, Priority
 
@@ -104,10 +105,11 @@ async def register_all(
 
 def as_interrupt(message: str | Interrupt, interrupt_id: str, now_ms: int) -> Interrupt:
     """A plain text becomes a user's message.  Raises :class:`~pagefault.runtime.errors.UsageError`."""
+    trace = current_traceparent()
     if isinstance(message, Interrupt):
         if not message.id:
             raise UsageError("interrupt.id: found '', allowed: 1 character or more, a new one for each interrupt")
-        return message
+        return message if message.trace or not trace else replace(message, trace=trace)
     if not isinstance(message, str):
         raise UsageError(f"message: found {type(message).__name__}, allowed: str or Interrupt")
     return Interrupt(
@@ -117,6 +119,7 @@ def as_interrupt(message: str | Interrupt, interrupt_id: str, now_ms: int) -> In
         sender="user",
         text=message,
         created_ms=now_ms,
+        trace=trace,
     )
 
 

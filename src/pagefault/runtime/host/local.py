@@ -44,6 +44,8 @@ from pagefault.runtime.host.survey import FOREVER_MS, merged
 from pagefault.runtime.host.telemetry.host_meter import HostMeter
 from pagefault.runtime.host.telemetry.meters import Sample
 from pagefault.runtime.host.telemetry.read import budget_samples, host_samples, store_samples
+from pagefault.runtime.host.telemetry.tracing.export import TraceExport, checked_traces, open_spans
+from pagefault.runtime.host.telemetry.tracing.settings import Given
 from pagefault.runtime.host.thread_stores import ThreadStores
 from pagefault.runtime.host.virtual import VirtualClock
 from pagefault.runtime.host.workshop import Workshop
@@ -79,6 +81,7 @@ class Local(Exchange):
 
     ``secrets`` are kept out of memory, journal and logs, as are those of the environment: see
     :mod:`~pagefault.runtime.host.secrecy`.  ``metrics``: whether it counts what :meth:`metrics` tells.
+    ``traces``: see :class:`~pagefault.runtime.host.telemetry.tracing.settings.Traces`.
 
     Raises (on entering) :class:`~pagefault.runtime.errors.StoreUnavailable` when the folder cannot be used.
     """
@@ -105,6 +108,7 @@ class Local(Exchange):
         secrets: Iterable[str | SecretStr] = (),
         mcp: Mapping[str, Server | Mapping[str, Any]] | Iterable[Mapping[str, Any]] = (),
         metrics: bool = True,
+        traces: Given = None,
     ) -> None:
         servers = read_servers(mcp)
         learn_secrets([*secrets, *secrets_of(servers.values())])
@@ -121,6 +125,8 @@ class Local(Exchange):
         self._clock = clock
         self._is_watching = watch
         self._is_counting = metrics
+        self._traces = checked_traces(traces)
+        self._export: TraceExport | None = None
         self._registry = Registry()
         for function in functions:
             self._registry.add(function)
@@ -174,12 +180,16 @@ class Local(Exchange):
             self._clock,
             tiers=self._tiers,
             frames=self._frames,
-            meter=HostMeter() if self._is_counting else None,
+            meter=self._meter(),
         )
         self._router.serve(self._host)
         if self._is_watching:
             self._host.watch()
         return self
+
+    def _meter(self) -> HostMeter | None:
+        self._export, spans = open_spans(self._traces)
+        return HostMeter(spans) if self._is_counting or spans is not None else None
 
     async def _open_stores(self, folder: Path) -> ThreadStores:
         journal, archive = self._drivers
@@ -212,6 +222,8 @@ class Local(Exchange):
                 await self._router.close()
             if stores is not None:
                 await stores.close()
+            if self._export is not None:
+                await asyncio.to_thread(self._export.close)
             self._forget()
 
     def _forget(self) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextvars import copy_context
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import structlog
@@ -26,6 +27,7 @@ from pagefault.runtime.host.records import Receipt, Step
 from pagefault.runtime.host.secrecy import shareable
 from pagefault.runtime.host.services import FunctionRunner, Stores
 from pagefault.runtime.host.telemetry.host_meter import HostMeter
+from pagefault.runtime.host.telemetry.tracing.calls import Call
 from pagefault.runtime.host.timers import Timers
 from pagefault.runtime.host.workshop import Workshop
 from pagefault.runtime.kernel import effects as fx
@@ -35,7 +37,7 @@ from pagefault.runtime.kernel.pages import archived
 from pagefault.runtime.models.protocols import Processor
 from pagefault.runtime.models.reasons import reason_of
 from pagefault.runtime.models.words import HEARER, Hearer
-from pagefault.runtime.values import CallId, Effect, ModelReply, ModelRequest, Page, PageId
+from pagefault.runtime.values import CallId, Effect, InterruptKind, ModelReply, ModelRequest, Page, PageId
 
 SEARCHED = "pagefault_archive_search_seconds"
 LOADED = "pagefault_archive_load_seconds"
@@ -43,7 +45,7 @@ LOADED = "pagefault_archive_load_seconds"
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
-_Call = fx.CallModel | fx.Summarize | fx.RunFunction | fx.SearchArchive | fx.LoadPages
+Sent = TypeVar("Sent", fx.Send, fx.Publish)
 
 
 class Performer:
@@ -68,6 +70,7 @@ class Performer:
     ) -> None:
         self._stores = stores
         self._workshop = workshop
+        self._outgoing = outgoing
         self._runners = runners
         self._clock = clock
         self._listeners = listeners
@@ -78,6 +81,7 @@ class Performer:
         self._snapshot = snapshot
         self._fail = fail
         self._meter = meter
+        self._spans = meter.spans if meter is not None else None
         self._table: dict[type[Any], Callable[[Frame, int, Any], None]] = {
             fx.CallModel: self._call_model,
             fx.Summarize: self._summarize,
@@ -91,10 +95,10 @@ class Performer:
             fx.RatePage: self._rate,
             fx.Accept: self._accept,
             fx.Reject: self._reject,
-            fx.Send: outgoing.send,
+            fx.Send: self._send,
             fx.Subscribe: outgoing.subscribe,
             fx.FindSubscribers: outgoing.find_subscribers,
-            fx.Publish: outgoing.publish,
+            fx.Publish: self._publish,
             fx.Quarantine: outgoing.quarantine,
             fx.Deliver: self._deliver,
             fx.SetTimer: lambda frame, _, effect: self._timers.add(frame.id, effect.at_ms),
@@ -109,23 +113,28 @@ class Performer:
 
     # --- calls that end in an event
 
-    def _start(self, frame: Frame, effect: _Call, work: Coroutine[Any, Any, ev.Event]) -> None:
-        call_id = effect.call_id
+    def _start(self, frame: Frame, call_id: CallId, effect: Call, work: Coroutine[Any, Any, ev.Event]) -> None:
         context = copy_context()  # the task's own: what is logged in it says whose it is
         context.run(bind_contextvars, agent=frame.id, epoch=frame.epoch, cause=effect.cause)
         task = asyncio.get_running_loop().create_task(work, context=context)
         frame.tasks[call_id] = task
-        task.add_done_callback(lambda done: self._ended(frame, call_id, done))
+        began_ns = self._spans.call_began(frame, effect.cause) if self._spans is not None else 0
+        task.add_done_callback(lambda done: self._ended(frame, call_id, effect, began_ns, done))
 
-    def _ended(self, frame: Frame, call_id: CallId, task: asyncio.Task[ev.Event]) -> None:
+    def _ended(self, frame: Frame, call_id: CallId, effect: Call, began_ns: int, task: asyncio.Task[ev.Event]) -> None:
         """A callback and not a wrapper: a task that is cancelled before it began runs none of its code."""
         frame.tasks.pop(call_id, None)
+        event: ev.Event | None = None
         if task.cancelled():
-            self._feed(frame, ev.Cancelled(self._clock.now_ms(), call_id))
+            event = ev.Cancelled(self._clock.now_ms(), call_id)
         elif (error := task.exception()) is not None:
             self._fail(frame, InternalError(f"{frame.id}: {call_id} raised {type(error).__name__}: {error}"))
         else:
-            self._feed(frame, task.result())
+            event = task.result()
+        if self._spans is not None:
+            self._spans.call_ended(frame, call_id, effect, event, began_ns)
+        if event is not None and not (task.cancelled() and isinstance(effect, fx.RatePage)):
+            self._feed(frame, event)  # nothing waits for a rating: when it is broken off, the page stays as it is
 
     def _cancel_call(self, frame: Frame, _seq: int, effect: fx.CancelCall) -> None:
         task = frame.tasks.get(effect.call_id)
@@ -142,11 +151,14 @@ class Performer:
         processor = self._workshop.processor(frame.state.definition.model)
         at_once = getattr(processor, "reply_now", None)
         if at_once is not None:
+            began_ns = self._spans.call_began(frame, effect.cause) if self._spans is not None else 0
             reply = self._reply_now(frame, processor, at_once, effect)
             if reply is not None:
+                if self._spans is not None:
+                    self._spans.call_ended(frame, effect.call_id, effect, reply, began_ns)
                 self._feed(frame, reply)
                 return
-        self._start(frame, effect, self._model(frame, processor, effect))
+        self._start(frame, effect.call_id, effect, self._model(frame, processor, effect))
 
     def _reply_now(
         self, frame: Frame, processor: Processor, at_once: Callable[..., ModelReply | None], effect: fx.CallModel
@@ -206,7 +218,7 @@ class Performer:
     def _summarize(self, frame: Frame, _seq: int, effect: fx.Summarize) -> None:
         definition = frame.state.definition
         processor = self._workshop.processor(definition.summarizer or definition.model)
-        self._start(frame, effect, self._summary(processor, effect))
+        self._start(frame, effect.call_id, effect, self._summary(processor, effect))
 
     async def _summary(self, processor: Processor, effect: fx.Summarize) -> ev.Event:
         try:
@@ -217,21 +229,9 @@ class Performer:
         return ev.SummaryReady(self._clock.now_ms(), effect.call_id, reply.text, reply.usage)
 
     def _rate(self, frame: Frame, _seq: int, effect: fx.RatePage) -> None:
-        """A call that nothing waits for: when it is broken off, the page stays as it is."""
         definition = frame.state.definition
         processor = self._workshop.processor(definition.summarizer or definition.model)
-        call_id = CallId(f"{frame.id}/rating/{effect.page_id}")
-        task = asyncio.get_running_loop().create_task(self._rating(processor, effect))
-        frame.tasks[call_id] = task
-
-        def ended(done: asyncio.Task[ev.Event]) -> None:
-            frame.tasks.pop(call_id, None)
-            if not done.cancelled() and (error := done.exception()) is not None:
-                self._fail(frame, InternalError(f"{frame.id}: {call_id} raised {type(error).__name__}: {error}"))
-            elif not done.cancelled():
-                self._feed(frame, done.result())
-
-        task.add_done_callback(ended)
+        self._start(frame, CallId(f"{frame.id}/rating/{effect.page_id}"), effect, self._rating(processor, effect))
 
     async def _rating(self, processor: Processor, effect: fx.RatePage) -> ev.Event:
         try:
@@ -244,7 +244,7 @@ class Performer:
         if effect.call_id in frame.given_up:
             frame.given_up.discard(effect.call_id)
             return
-        self._start(frame, effect, self._function(frame, effect))
+        self._start(frame, effect.call_id, effect, self._function(frame, effect))
 
     async def _function(self, frame: Frame, effect: fx.RunFunction) -> ev.Event:
         context = CallContext(frame.id, effect.call_id, effect.cause)
@@ -266,7 +266,7 @@ class Performer:
         return ev.FunctionReturned(self._clock.now_ms(), effect.call_id, status, text)
 
     def _search(self, frame: Frame, _seq: int, effect: fx.SearchArchive) -> None:
-        self._start(frame, effect, self._searched(frame, effect))
+        self._start(frame, effect.call_id, effect, self._searched(frame, effect))
 
     async def _searched(self, frame: Frame, effect: fx.SearchArchive) -> ev.Event:
         try:
@@ -291,7 +291,7 @@ class Performer:
             self.cache.demote(frame.id, [archived(page, spoken(page.calls)) for page in effect.pages])
 
     def _load(self, frame: Frame, _seq: int, effect: fx.LoadPages) -> None:
-        self._start(frame, effect, self._loaded(frame, effect))
+        self._start(frame, effect.call_id, effect, self._loaded(frame, effect))
 
     async def _loaded(self, frame: Frame, effect: fx.LoadPages) -> ev.Event:
         wanted = effect.page_ids + effect.companions
@@ -327,6 +327,19 @@ class Performer:
 
     # --- what goes to others
 
+    def _send(self, frame: Frame, seq: int, effect: fx.Send) -> None:
+        self._outgoing.send(frame, seq, self._forwarded(frame, effect))
+
+    def _publish(self, frame: Frame, seq: int, effect: fx.Publish) -> None:
+        self._outgoing.publish(frame, seq, self._forwarded(frame, effect))
+
+    def _forwarded(self, frame: Frame, effect: Sent) -> Sent:
+        """What goes out, with the trace that it belongs to; a reply goes back into the chain that waits for it."""
+        interrupt = effect.interrupt
+        if self._spans is None or interrupt.kind not in (InterruptKind.MESSAGE, InterruptKind.CALL):
+            return effect
+        return replace(effect, interrupt=self._spans.forwarded(frame, effect.cause, interrupt))
+
     def _accept(self, frame: Frame, _seq: int, effect: fx.Accept) -> None:
         receipt = Receipt(
             True, effect.duplicate, page_id=effect.page_id, under_way=effect.under_way or not effect.duplicate
@@ -349,7 +362,7 @@ class Performer:
         self._listeners.end(frame.id, effect)
         frame.is_careful = False
         if self._meter is not None:
-            self._meter.ended(frame.id, effect.cause, effect.outcome)
+            self._meter.ended(frame, effect)
         if effect.outcome not in ("yielded", "coalesced", "cancelled", "killed"):
             log.info(
                 "chain_ended",
@@ -363,7 +376,7 @@ class Performer:
 
     def _notice(self, frame: Frame, _seq: int, effect: fx.Notice) -> None:
         if self._meter is not None:
-            self._meter.noticed(frame.id, effect)
+            self._meter.noticed(frame, effect)
         if effect.name == "policy_failed":
             log.error("policy_failed", agent=frame.id, epoch=frame.epoch, cause=effect.cause, problem=effect.text)
         if self._listeners.is_watched(frame.id):

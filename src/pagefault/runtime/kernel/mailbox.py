@@ -168,6 +168,6 @@ class Mailbox:
 def _size_bytes(interrupt: Interrupt) -> int:
     """Everything that a sender chooses the length of."""
     names = (interrupt.id, interrupt.sender, interrupt.session, interrupt.coalesce, interrupt.in_reply_to)
-    size = sum(map(len, names)) + len(interrupt.target) + sum(map(len, interrupt.tags)) + 8 * len(interrupt.mask)
+    size = sum(map(len, (*names, interrupt.target, interrupt.trace, *interrupt.tags))) + 8 * len(interrupt.mask)
     text = interrupt.text
     return size + (len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))) + _OVERHEAD_BYTES

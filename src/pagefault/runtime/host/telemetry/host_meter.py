@@ -12,7 +12,8 @@ from pagefault.runtime.errors import ModelError
 from pagefault.runtime.host.frame import Frame
 from pagefault.runtime.host.telemetry.meters import Meters, Sample
 from pagefault.runtime.host.telemetry.table import KERNEL_COUNTERS
-from pagefault.runtime.kernel.effects import Accept, Notice, Reject
+from pagefault.runtime.host.telemetry.tracing.spans import Spans
+from pagefault.runtime.kernel.effects import Accept, ChainEnded, Notice, Reject
 from pagefault.runtime.models.reasons import reason_of
 from pagefault.runtime.values import AgentId, Interrupt, InterruptId, ModelReply
 
@@ -38,10 +39,12 @@ class HostMeter:
     """Counts for one host.  Used on the host's loop.
 
     What kernels count themselves is taken from them when somebody asks, as the difference to what was taken before.
+    ``spans`` makes traces of the same, if they are wanted.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, spans: Spans | None = None) -> None:
         self.meters = Meters()
+        self.spans = spans
         self._arrivals: dict[tuple[AgentId, InterruptId], _Arrival] = {}
         self._stirred: dict[Frame, None] = {}
         self._taken: dict[str, int] = dict.fromkeys(KERNEL_COUNTERS.values(), 0)
@@ -96,8 +99,11 @@ class HostMeter:
         if arrival is not None:
             self.meters.add("pagefault_interrupts_total", arrival.priority, "rejected")
 
-    def noticed(self, agent: AgentId, notice: Notice) -> None:
+    def noticed(self, frame: Frame, notice: Notice) -> None:
         """An agent has something to tell: a first step is timed, what is refused at the door counted."""
+        agent = frame.id
+        if self.spans is not None:
+            self.spans.noticed(frame, notice)
         if notice.name == "mailbox_full":
             self._refused(agent, notice.cause)
         elif notice.name == "step":
@@ -106,10 +112,12 @@ class HostMeter:
                 arrival.is_awaited = False
                 self.meters.observe("pagefault_first_step_seconds", seconds=perf_counter() - arrival.at_s)
 
-    def ended(self, agent: AgentId, cause: InterruptId, outcome: str) -> None:
+    def ended(self, frame: Frame, effect: ChainEnded) -> None:
         """A chain is over."""
-        self._arrivals.pop((agent, cause), None)
-        self.meters.add("pagefault_chains_total", outcome)
+        self._arrivals.pop((frame.id, effect.cause), None)
+        self.meters.add("pagefault_chains_total", effect.outcome)
+        if self.spans is not None:
+            self.spans.chain_ended(frame, effect)
 
     # --- calls
 

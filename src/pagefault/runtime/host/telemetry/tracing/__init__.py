@@ -1,0 +1,1 @@
+"""OpenTelemetry traces of what agents do.  Only :mod:`.export` knows OpenTelemetry, and imports it when it is used."""
