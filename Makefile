@@ -120,7 +120,7 @@ lock:
 	  --constraint requirements-dev.lock --output-file requirements.lock pyproject.toml
 	CUSTOM_COMPILE_COMMAND="make lock" .venv-lock/bin/pip-compile $(LOCK_FLAGS) --extra bench \
 	  --constraint requirements-dev.lock --output-file requirements-bench.lock pyproject.toml
-	CUSTOM_COMPILE_COMMAND="make lock" .venv-lock/bin/pip-compile $(LOCK_FLAGS) --extra jobs --extra postgres --extra ui \
+	CUSTOM_COMPILE_COMMAND="make lock" .venv-lock/bin/pip-compile $(LOCK_FLAGS) --extra jobs --extra otel --extra postgres --extra ui \
 	  --constraint requirements-dev.lock --output-file requirements-container.lock pyproject.toml
 	printf 'textworld>=1.7,<2\nchess>=1.11,<2\n' | CUSTOM_COMPILE_COMMAND="make lock" .venv-lock/bin/pip-compile \
 	  $(LOCK_FLAGS) --allow-unsafe --constraint requirements-dev.lock --output-file requirements-games.lock -
