@@ -75,7 +75,7 @@ NOT_MIRRORS = [
 ]
 OWN_WORDS = {"tests/tidy.py", "tests/test_tidy.py"}
 SHIPPED = ("src", "benchmarks", "examples")
-PARTS_OF_DECLARED = ("pydantic_core",)  # installed by pydantic at one exact version, and part of its interface
+PARTS_OF_DECLARED = ("httpcore2", "pydantic_core")  # installed by httpx2 and pydantic at one exact version each
 
 DRIVER_OF_AN_EXTRA = "src/pagefault/runtime/store/postgres_session.py"
 """It may find psycopg missing, and says so to whoever asks for a journal in PostgreSQL."""

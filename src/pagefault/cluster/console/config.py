@@ -29,7 +29,9 @@ from pagefault.cluster.console.configuration import (
 from pagefault.cluster.console.plan import read_plan
 from pagefault.cluster.console.reach import JsonOption
 from pagefault.cluster.console.show import say
+from pagefault.cluster.console.tools import make_tools
 from pagefault.runtime.errors import ConfigError
+from pagefault.runtime.functions.mcp import read_servers
 from pagefault.runtime.models.budget.settings import budget_plan
 
 config = typer.Typer(no_args_is_help=True, help="Settings: what they are, and where each was said.")
@@ -105,6 +107,8 @@ def check(
     if _is_run(file):
         plan = read_plan(file)
         budget_plan(plan.endpoint, plan.budget)
+        read_servers(plan.mcp)
+        make_tools(plan.tools, file.parent)
         kind, count = "run", len(plan.model_fields_set)
         text = f"{file}: a run of {plan.world}, right"
     else:

@@ -42,6 +42,7 @@ from pagefault.cluster.console.run import Options, Stopped, run_world
 from pagefault.cluster.console.send import drain, send, stop
 from pagefault.cluster.console.show import say, show_report
 from pagefault.cluster.console.store import store
+from pagefault.cluster.console.tools import make_tools
 from pagefault.cluster.console.top import top
 from pagefault.cluster.console.ui import ui
 from pagefault.cluster.logs import LogFormat, configure_logging
@@ -175,6 +176,7 @@ def _live(record: RunRecord, choose: Callable[[], Awaitable[dict[str, Any]]], as
     plan, base = record.plan, Path(record.base)
     tiers = checked_tiers(plan.tier)
     budget, servers = budget_plan(plan.endpoint, plan.budget), read_servers(plan.mcp)
+    functions = make_tools(plan.tools, base)
     find_modules_beside(Path(), base)
     world = make_world(plan, base, None if record.data is None else Path(record.data))
     console = Console(stderr=True)
@@ -186,7 +188,8 @@ def _live(record: RunRecord, choose: Callable[[], Awaitable[dict[str, Any]]], as
             if plan.fleet.folder is not None:
                 keep_run(Path(plan.fleet.folder), record.model_copy(update={"template": template}))
 
-        return await run_world(world, template, Options(plan.fleet, console, tiers, budget, servers, keep))
+        options = Options(plan.fleet, console, tiers, budget, servers, functions, keep)
+        return await run_world(world, template, options)
 
     report = asyncio.run(live())
     show_report(report, as_json)

@@ -16,6 +16,7 @@ from pagefault.cluster.console.plays import (
     TextWorldTable,
     make_play,
 )
+from pagefault.cluster.console.tools import ToolsTable
 from pagefault.cluster.worlds.contract import World
 from pagefault.cluster.worlds.dialogues import Dialogues, load_dialogues
 from pagefault.cluster.worlds.environment import Recipe
@@ -89,6 +90,7 @@ class Plan(Table):
     endpoint: list[dict[str, Any]] = Field(default_factory=list)
     budget: dict[str, Any] = Field(default_factory=dict)
     mcp: list[dict[str, Any]] = Field(default_factory=list)
+    tools: ToolsTable = ToolsTable()
     fleet: FleetTable = FleetTable()
     village: VillageTable = VillageTable()
     town: TownTable = TownTable()

@@ -45,6 +45,8 @@ class Options:
     tiers: tuple[Tier, ...] = ()
     budget: Plan = NO_BUDGET
     mcp: Mapping[str, Server] = field(default_factory=dict)
+    functions: tuple[Callable[..., Any], ...] = ()
+    """Those that agents may be given besides the world's."""
     began: Callable[[], None] = lambda: None
     """Called when the fleet is there and nothing has been made in it yet."""
     again: str = ""
@@ -115,7 +117,7 @@ async def run_world(world: World, template: Mapping[str, Any], options: Options)
     try:
         agents = world.agents(template)
         # They are made alike; the fleet looks at every one before it makes any.
-        functions = functions_of(world)
+        functions = (*functions_of(world), *options.functions)
         await check_agent(agents[0], options.budget, functions, await _looked_at(options))
         async with open_fleet(options.fleet, options.tiers, options.budget, functions, options.mcp) as fleet:
             stop.listen()  # Ray puts handlers of its own in place when it begins

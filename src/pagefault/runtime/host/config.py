@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -180,9 +180,11 @@ def config_error(error: ValidationError, prefix: str, model: type[BaseModel]) ->
 def _table_of(model: type[BaseModel], tables: Sequence[int | str]) -> type[BaseModel]:
     for table in tables:
         field = model.model_fields.get(str(table))
-        if field is None or not isinstance(field.annotation, type) or not issubclass(field.annotation, BaseModel):
+        kinds = () if field is None else (field.annotation, *get_args(field.annotation))  # a table, or perhaps one
+        inner = next((each for each in kinds if isinstance(each, type) and issubclass(each, BaseModel)), None)
+        if inner is None:
             break
-        model = field.annotation
+        model = inner
     return model
 
 
