@@ -150,3 +150,5 @@ async def test_the_system_is_asked_for_names_and_refused_as_everybody() -> None:
         await checked_addresses("localhost", 80, system_resolver, ())
     with pytest.raises(ConnectionError, match=r"no-such-name\.invalid has no address"):
         await checked_addresses("no-such-name.invalid", 80, Names({}), ())
+    with pytest.raises(ConnectionError, match=r"odd\.example has no address"):
+        await checked_addresses("odd.example", 80, Names({"odd.example": [["elsewhere.example"]]}), ())

@@ -11,6 +11,8 @@ import asyncio
 import ipaddress
 import socket
 from collections.abc import Awaitable, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Final
 
 import httpcore2
@@ -24,6 +26,8 @@ Resolver = Callable[[str, int], Awaitable[Iterable[str]]]
 SocketOption = tuple[int, int, int] | tuple[int, int, bytes | bytearray] | tuple[int, int, None, int]
 TRIED_MAX: Final = 4
 """Addresses of a name that are tried, one after the other."""
+_LOOKUPS: Final = ThreadPoolExecutor(8, thread_name_prefix="pagefault-lookup")
+"""Threads of their own: a name server that does not answer holds up other look-ups, and nothing else."""
 
 PUBLIC_6: Final = ipaddress.IPv6Network("2000::/3")
 """All of IPv6 that is given out for use on the Internet; the rest is private, local, multicast or a translation."""
@@ -103,7 +107,8 @@ def is_public(address: Address) -> bool:
 
 async def system_resolver(host: str, port: int) -> list[str]:
     """What the system says a name's addresses are."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    asked = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+    found = await asyncio.get_running_loop().run_in_executor(_LOOKUPS, asked)
     return list(dict.fromkeys(str(place[0]) for *_, place in found))
 
 
@@ -126,7 +131,7 @@ async def checked_addresses(host: str, port: int, resolver: Resolver, networks: 
 async def _looked_up(host: str, port: int, resolver: Resolver) -> list[Address]:
     try:
         found = [ipaddress.ip_address(each) for each in await resolver(host, port)]
-    except (OSError, UnicodeError):
+    except (OSError, ValueError):
         found = []
     if not found:
         raise ConnectionError(f"{host} has no address")

@@ -45,6 +45,10 @@ SECRET_CHARS_MIN: Final = 8
 AGENT: Final = b"pagefault"
 ACCEPTED: Final = b"text/*, application/json, application/xml;q=0.9, */*;q=0.1"
 ERROR_CHARS: Final = 300
+CONNECT_S: Final = 5.0
+"""So long one address of a name is tried; the time for the whole fetch is limited around all of it."""
+SECRET_NAMES: Final = re.compile("authorization|cookie|key|password|secret|token", re.IGNORECASE)
+"""Headers whose values nobody is shown, even where they are written into a file."""
 VARIABLE: Final = re.compile(r"(?:([A-Za-z]+) )?env:([A-Za-z_][A-Za-z0-9_]*)")
 """A header's value that is in the environment, perhaps after a word such as ``Bearer``."""
 _LIBRARY: Final = (
@@ -137,7 +141,7 @@ class Fetcher:
 
     rules: tuple[Rule, ...]
     networks: tuple[Network, ...]
-    headers: Mapping[str, Mapping[str, str]]
+    headers: Mapping[str, Mapping[str, str]] = field(repr=False)
     bounds: Bounds
     traffic: Traffic
     resolver: Resolver
@@ -177,17 +181,24 @@ class Fetcher:
                     return await self._read(call, response, target)
             if call.method != GET:
                 return Fetched(response.status, call.redacted(target.url), redirect=call.redacted(_shown(location)))
-            following = read_redirect(target, location)
-            if (target.scheme, following.scheme) == ("https", "http"):
-                raise UsageError(f"{target.url} redirects to {following.origin}, allowed: only https from https")
-            check_allowed(following, self.rules)
+            following = self._following(target, location)
             has_left = has_left or following.origin != start.origin
             target = following
         raise UsageError(f"{start.url} redirects more than {REDIRECTS_MAX} times")
 
+    def _following(self, target: Target, location: str) -> Target:
+        """Where a redirect leads, which has to be allowed as if it had been asked for."""
+        try:
+            following = read_redirect(target, location)
+            check_allowed(following, self.rules)
+        except UsageError as error:
+            raise UsageError(f"{target.url} redirects to where it may not: {error}") from None
+        if (target.scheme, following.scheme) == ("https", "http"):
+            raise UsageError(f"{target.url} redirects to {following.origin}, allowed: only https from https")
+        return following
+
     @asynccontextmanager
     async def _answer(self, call: _Call, target: Target, *, with_secrets: bool) -> AsyncIterator[httpcore2.Response]:
-        limit_s = self.bounds.timeout_ms / 1000
         headers = [
             (b"host", target.authority.encode()),
             (b"user-agent", AGENT),
@@ -215,10 +226,7 @@ class Fetcher:
                 ),
                 headers=headers,
                 content=call.content or None,
-                extensions={
-                    "timeout": dict.fromkeys(("connect", "read", "write", "pool"), limit_s),
-                    "trace": call.notice,
-                },
+                extensions={"timeout": {"connect": CONNECT_S}, "trace": call.notice},
             ) as response,
         ):
             yield response
@@ -241,6 +249,8 @@ class Fetcher:
                 if len(secret) >= SECRET_CHARS_MIN:
                     call.secrets.append(secret)
                 sent = f"{parts[1]} {secret}" if parts[1] else secret
+            elif SECRET_NAMES.search(name) and len(value) >= SECRET_CHARS_MIN:
+                call.secrets += [value, *(word for word in value.split() if len(word) >= SECRET_CHARS_MIN)]
             found.append((name.lower().encode(), sent.encode()))
         return found
 
