@@ -26,7 +26,8 @@ from pagefault.runtime.errors import (
     UnknownName,
 )
 from pagefault.runtime.host.local import Local
-from pagefault.runtime.store.embed import HashEmbedder, OpenAIEmbedder, WordLlamaEmbedder, make_embedder
+from pagefault.runtime.store.embed import HashEmbedder, WordLlamaEmbedder, make_embedder
+from pagefault.runtime.store.embed_endpoint import OpenAIEmbedder
 from pagefault.runtime.store.protocols import Embedder
 from pagefault.runtime.testing.fake_openai import FakeOpenAI
 

@@ -14,7 +14,6 @@ import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-from typer.core import TyperGroup
 
 from pagefault.cluster.console.configuration import (
     FILE_NAME,
@@ -22,7 +21,6 @@ from pagefault.cluster.console.configuration import (
     SETTINGS,
     Configuration,
     Setting,
-    defaults_of,
     read_configuration,
     read_file,
 )
@@ -35,32 +33,7 @@ from pagefault.runtime.functions.mcp import read_servers
 from pagefault.runtime.models.budget.settings import budget_plan
 
 config = typer.Typer(no_args_is_help=True, help="Settings: what they are, and where each was said.")
-TYPED = "pagefault.typed"
 _WORDS = {"str": "text", "int": "whole number", "float": "number", "Path": "path", "tuple": "list of texts"}
-
-
-class ConfiguredGroup(TyperGroup):
-    """The whole command line, which keeps what was typed for :func:`use_configuration`."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """As its base, whose contexts are of a class without a public name."""
-        ctx.meta[TYPED] = tuple(args[: args.index("--")] if "--" in args else args)
-        return super().parse_args(ctx, args)
-
-
-def use_configuration(
-    context: typer.Context,
-    file: Annotated[
-        Path | None, typer.Option("--config", help=f"The settings' file; {FILE_NAME} of this folder else.")
-    ] = None,
-) -> None:
-    """Virtual memory for fleets of LLM agents."""
-    if context.invoked_subcommand == "config" and file is None:
-        return  # which says itself what is wrong, and with which file
-    found = read_configuration(file)
-    context.obj = found
-    group: Any = context.command
-    context.default_map = defaults_of(found, group.commands, context.meta.get(TYPED, ()))
 
 
 @config.command()

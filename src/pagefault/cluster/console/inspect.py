@@ -10,14 +10,13 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from io import StringIO
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
-from pagefault.cluster.api import Cluster
 from pagefault.cluster.console.draw.memory import heading, page_detail, whole
 from pagefault.cluster.console.draw.past import changes, life, messages, step_table, story
 from pagefault.cluster.console.draw.words import lines, plain
@@ -44,6 +43,9 @@ from pagefault.runtime.host.local import Local
 from pagefault.runtime.host.timeline import Milestone, StepRow
 from pagefault.runtime.kernel.pages import stamp
 from pagefault.runtime.store.open import EDGE, SQLITE
+
+if TYPE_CHECKING:
+    from pagefault.cluster.api import Cluster
 
 LIMIT = 40
 KEPT_AS = (".html", ".svg")

@@ -26,6 +26,7 @@ from rich.table import Table
 
 from pagefault.cluster import _ray
 from pagefault.cluster.console.check import check_agent
+from pagefault.cluster.console.lab import lab
 from pagefault.cluster.console.plan import Plan, make_world, read_plan
 from pagefault.cluster.console.reach import find_modules_beside
 from pagefault.cluster.console.show import WIDTH_MIN, RunProgress, say
@@ -165,6 +166,7 @@ async def _check(cells: Sequence[WorldCell]) -> None:
             await check_agent(world.agents(cell.plan.agent)[0], budget, getattr(world, "functions", ()))
 
 
+@lab.command()
 def worlds(
     grid: Annotated[Path, typer.Argument(help="A TOML file: [[world]], policies, models, context_tokens, seeds.")],
     out: Annotated[Path, typer.Option(help="The folder of the results; a sweep goes on from what is there.")],

@@ -5,18 +5,23 @@ from __future__ import annotations
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from pagefault.cluster.api import Cluster
 from pagefault.cluster.whereabouts import find_whereabouts
 from pagefault.runtime.errors import ConfigError
 from pagefault.runtime.host.local import Local
 from pagefault.runtime.store.open import EDGE, SQLITE, shard_count
 
+if TYPE_CHECKING:
+    from pagefault.cluster.api import Cluster
+
 T = TypeVar("T")
+FLEETS = "pagefault.cluster.api"
+"""Loaded where a fleet runs: it brings Ray, which takes half a second to load."""
 DEFAULT_FOLDER = Path("pagefault-data")
 
 FolderOption = Annotated[
@@ -83,9 +88,14 @@ def running_fleet(folder: Path | None, name: str | None, address: str | None) ->
     if name is not None or address is not None:
         if folder is not None:
             raise ConfigError("--folder", str(folder), "a folder, or --name and --address, not both")
-        return Cluster.attach(name, address=address), Path()
+        return _attach(name, address=address), Path()
     place = folder if folder is not None else DEFAULT_FOLDER
-    return (Cluster.attach(folder=place) if find_whereabouts(place) is not None else None), place
+    return (_attach(folder=place) if find_whereabouts(place) is not None else None), place
+
+
+def _attach(name: str | None = None, **where: Any) -> Cluster:
+    fleet: Cluster = import_module(FLEETS).Cluster.attach(name, **where)
+    return fleet
 
 
 async def does_run(fleet: Cluster) -> bool:

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from pagefault.cluster.api import Cluster
 from pagefault.cluster.console.check import check_agent
+from pagefault.cluster.console.ends import Stopped
 from pagefault.cluster.console.plan import FleetTable
 from pagefault.cluster.console.show import RunProgress, say
 from pagefault.cluster.worlds.contract import Report, World, functions_of, with_tiers
@@ -26,14 +27,6 @@ from pagefault.runtime.models.budget.settings import Plan
 
 NO_BUDGET = Plan()
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-
-class Stopped(Exception):
-    """Somebody stopped the run; everything is saved, and has been said."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(f"stopped by {signal.Signals(number).name}")
-        self.signal = number
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from pagefault.cluster.plain_text import one_line
+from pagefault.cluster.console.ends import say
 from pagefault.cluster.worlds.contract import Report
+
+__all__ = ["WIDTH_MIN", "RunProgress", "say", "show_report"]
 
 PLAIN_EVERY_S = 2.0
 WIDTH_MIN = 140
@@ -85,8 +87,3 @@ def show_report(report: Report, as_json: bool) -> None:
     if not console.is_terminal:
         console = Console(width=max(WIDTH_MIN, console.width))
     console.print(table)
-
-
-def say(console: Console, text: str, *, as_is: bool = False) -> None:
-    """One line, however long it is, and however many the text has (``as_is`` keeps them)."""
-    console.print(text if as_is else one_line(text), highlight=False, markup=False, soft_wrap=True)

@@ -5,6 +5,7 @@ Embedded, they are ``FOLDER/shards/NN/journal.sqlite`` and ``FOLDER/shards/NN/ar
 
 from __future__ import annotations
 
+import importlib
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +15,8 @@ from pagefault.runtime.errors import ConfigError, StoreUnavailable
 from pagefault.runtime.store.archive import PointArchive
 from pagefault.runtime.store.edge import EdgeArchive
 from pagefault.runtime.store.gateway import MemoryGateway
-from pagefault.runtime.store.postgres import PostgresJournal
-from pagefault.runtime.store.postgres_session import count_shards, is_postgres
 from pagefault.runtime.store.protocols import Embedder, PortableJournal
-from pagefault.runtime.store.server import ServerArchive, is_server
+from pagefault.runtime.store.server_address import is_postgres, is_server
 from pagefault.runtime.store.space import OPEN_BYTES, require_space
 from pagefault.runtime.store.sqlite import SqliteJournal
 from pagefault.runtime.store.swap import finish_swap
@@ -39,6 +38,10 @@ __all__ = [
 SQLITE: Final = "sqlite"
 EDGE: Final = "edge"
 JOURNAL_FILE: Final = "journal.sqlite"
+SERVER: Final = "pagefault.runtime.store.server"
+POSTGRES: Final = "pagefault.runtime.store.postgres"
+SESSION: Final = "pagefault.runtime.store.postgres_session"
+"""Loaded where a store is in a server: the clients take half a second to load."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,13 +107,15 @@ def open_journal(path: Path, shard: int, durability: str, journal: str = SQLITE)
     """The journal of a shard: the file ``path``, or the shard's tables in a database; as :func:`open_stores`."""
     if journal == SQLITE:
         return SqliteJournal(path, durability)
-    return PostgresJournal(journal, shard, durability)
+    opened: PortableJournal = importlib.import_module(POSTGRES).PostgresJournal(journal, shard, durability)
+    return opened
 
 
 def open_archive(path: Path, embedder: Embedder, archive: str = EDGE) -> PointArchive:
     """The folder ``path``, or a Qdrant server; as :func:`open_stores`."""
     if archive != EDGE:
-        return ServerArchive(archive, embedder)
+        opened: PointArchive = importlib.import_module(SERVER).ServerArchive(archive, embedder)
+        return opened
     try:
         finish_swap(path)
     except OSError as error:
@@ -144,7 +149,7 @@ def shard_count(folder: Path, journal: str = SQLITE) -> int:
     check_drivers(journal, EDGE)
     if journal == SQLITE:
         return len(list(Path(folder).glob(f"shards/*/{JOURNAL_FILE}")))
-    return count_shards(journal)
+    return int(importlib.import_module(SESSION).count_shards(journal))
 
 
 def require_shards(folder: Path, journal: str = SQLITE) -> int:

@@ -31,12 +31,11 @@ except ImportError as problem:  # not the extra `postgres`, or no libpq: said to
 else:
     _MISSING = ""
 
-__all__ = ["Connection", "Place", "PostgresSession", "ServerFacts", "count_shards", "is_postgres", "server_facts"]
+__all__ = ["Connection", "Place", "PostgresSession", "ServerFacts", "count_shards", "server_facts"]
 
 T = TypeVar("T")
 Connection: TypeAlias = "psycopg.Connection[tuple[Any, ...]]"
 
-SCHEMES: Final = ("postgres://", "postgresql://")
 NAMESPACE: Final = "pagefault"
 NAMESPACE_ALLOWED: Final = re.compile(r"[a-z_][a-z0-9_]{0,49}")
 SYNCHRONOUS_COMMIT: Final = {"sync": "", "async": "off"}
@@ -53,11 +52,6 @@ TRIES: Final = 4
 """How often a transaction is begun that met another one the wrong way round, or an old connection."""
 RETRIED: Final = frozenset({"40001", "40P01"})  # serialization failure, deadlock: nothing was written
 CORRUPT: Final = frozenset({"XX001", "XX002"})  # damaged data, damaged index
-
-
-def is_postgres(address: str) -> bool:
-    """Whether an address is meant for this driver."""
-    return address.startswith(SCHEMES)
 
 
 @dataclass(frozen=True, slots=True)

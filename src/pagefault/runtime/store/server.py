@@ -5,25 +5,17 @@ A fleet's pages are one collection, whose metadata says which embedder made its 
 
 from __future__ import annotations
 
-import re
 from typing import Any, Final
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-from pagefault.runtime.errors import ConfigError, EmbeddingMismatch, StoreUnavailable
+from pagefault.runtime.errors import EmbeddingMismatch, StoreUnavailable
 from pagefault.runtime.store.archive import PointArchive
 from pagefault.runtime.store.protocols import Embedder
+from pagefault.runtime.store.server_address import server_parts
 from pagefault.runtime.store.server_points import ServerPoints, connect
 
-__all__ = ["ServerArchive", "is_server", "server_parts"]
+__all__ = ["ServerArchive"]
 
 SCHEMA_VERSION: Final = 1
-COLLECTION: Final = "pagefault"
-COLLECTION_ALLOWED: Final = re.compile(r"[A-Za-z0-9_-]{1,200}")
-
-
-def is_server(address: str) -> bool:
-    """Whether an address is meant for this driver."""
-    return address.startswith(("http://", "https://"))
 
 
 class ServerArchive(PointArchive):
@@ -65,20 +57,3 @@ class ServerArchive(PointArchive):
                 f"configured is {ours['embedder']} ({ours['dimension']}): configure the former, or write the archive "
                 "anew into another collection: pagefault store rebuild"
             )
-
-
-def server_parts(address: str) -> tuple[str, str]:
-    """The engine's own address, and the collection.  Raises ``ConfigError`` which repeats no secret."""
-    if not is_server(address):
-        return address, COLLECTION
-    parts = urlsplit(address)
-    allowed = "an address such as https://host:6333?collection=my_fleet, the key in QDRANT_API_KEY"
-    if parts.username is not None or parts.password is not None or not parts.hostname:
-        raise ConfigError("archive", "an address with a user or without a host", allowed)
-    options = dict(parse_qsl(parts.query, keep_blank_values=True))
-    collection = options.pop("collection", COLLECTION)
-    if options:
-        raise ConfigError("archive", f"the options {', '.join(sorted(options))}", allowed)
-    if not COLLECTION_ALLOWED.fullmatch(collection):
-        raise ConfigError("archive (collection)", collection, "letters, digits, _ and -, 200 at most")
-    return urlunsplit(parts._replace(query=urlencode(options))), collection

@@ -16,6 +16,7 @@ from pagefault.runtime.store.bm25 import bm25_weights
 from pagefault.runtime.store.hybrid import Ranked
 from pagefault.runtime.store.points import KIND_CODES, Scope, payload_of, storable
 from pagefault.runtime.store.protocols import StoredPage
+from pagefault.runtime.store.server_address import KEY_VARIABLE
 
 __all__ = ["ServerPoints", "connect"]
 
@@ -26,7 +27,6 @@ SCORE_DIGITS: Final = 5
 """As in :mod:`~pagefault.runtime.store.edge_shard`."""
 SCAN: Final = 1_000
 TIMEOUT_S: Final = 30
-KEY_VARIABLE: Final = "QDRANT_API_KEY"
 
 
 def connect(url: str, api_key: str | None) -> QdrantClient:

@@ -26,8 +26,7 @@ from pagefault.runtime.store.postgres_schema import SCHEMA_VERSION as DATABASE_S
 from pagefault.runtime.store.postgres_session import ServerFacts, server_facts
 from pagefault.runtime.store.schema import APPLICATION_ID
 from pagefault.runtime.store.schema import SCHEMA_VERSION as FILE_SCHEMA
-from pagefault.runtime.store.server import server_parts
-from pagefault.runtime.store.server_points import KEY_VARIABLE
+from pagefault.runtime.store.server_address import KEY_VARIABLE, server_parts
 from pagefault.runtime.store.sqlite_file import SQLITE_NEEDED
 
 POSTGRES_NEEDED = 130000

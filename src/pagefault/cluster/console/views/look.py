@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from pagefault.cluster.api import Cluster
 from pagefault.cluster.console.views.difference import Difference, difference
 from pagefault.cluster.console.views.memory_map import MemoryMap, memory_map
 from pagefault.runtime.errors import UnknownName
 from pagefault.runtime.host.local import Local
 from pagefault.runtime.host.pasts import Recollection
 from pagefault.runtime.values import AgentId, Message
+
+if TYPE_CHECKING:
+    from pagefault.cluster.api import Cluster
 
 AWAKE = "awake"
 JOURNAL = "journal"
@@ -75,7 +78,7 @@ async def _recollect(fleet: Cluster | Local, agent: str, step: int | None) -> tu
     try:
         return await fleet.replay(agent), JOURNAL
     except UnknownName:
-        if row is None or not isinstance(fleet, Cluster):
+        if row is None or isinstance(fleet, Local):
             raise
         return await _awake(fleet, row.agent), AWAKE  # its hosts know the functions that this process lacks
 
