@@ -53,3 +53,19 @@ async def test_what_it_does_is_broken_off(fleet: Local) -> None:
     await cancel(fleet, "slow")
     assert (await asked).outcome == "cancelled"
     assert (await row(fleet, "slow")).phase == "idle"
+
+
+async def test_a_chain_that_runs_goes_on_though_its_agent_is_held_and_may_be_cancelled(fleet: Local) -> None:
+    started = asyncio.Event()
+    STARTED[:] = [started]
+    asked = asyncio.create_task(fleet.answer("slow", "Think for ever."))
+    async with asyncio.timeout(20):
+        await started.wait()
+    await pause(fleet, "slow")
+    await tell(fleet, "slow", "And this.")
+    held = await row(fleet, "slow")
+    assert (held.phase, held.held, held.waiting) == ("thinking", True, 1)
+    await cancel(fleet, "slow")
+    assert (await asked).outcome == "cancelled"
+    rests = await row(fleet, "slow")
+    assert (rests.phase, rests.held, rests.waiting) == ("idle", True, 1), "what is new still waits"

@@ -23,7 +23,10 @@ async def tell(fleet: Cluster | Local, agent: str, text: str) -> InterruptId:
 
 
 async def pause(fleet: Cluster | Local, agent: str) -> InterruptId:
-    """Have an agent begin nothing new: interrupts wait in its mailbox, and are refused when that is full."""
+    """Have an agent begin nothing new: interrupts wait in its mailbox, and are refused when that is full.
+
+    A chain that it has begun goes on to its end, unless :func:`cancel` ends it.
+    """
     return await fleet.send(agent, _interrupt(InterruptKind.MASK, Priority.OPERATOR, OPERATOR, mask=HELD))
 
 

@@ -42,6 +42,8 @@ def top(
 ) -> None:
     """Watch a fleet: who does what, how full contexts are, what waits; open an agent, pause it, talk to it.
 
+    A pause holds new work only: a chain that runs goes on to its end, unless it is cancelled.
+
     A fleet that does not run is shown from its stores, which nobody else can use meanwhile.
     """
     screens = load_screens()

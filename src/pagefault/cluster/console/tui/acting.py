@@ -49,7 +49,7 @@ class ActingScreen(Screen[None]):
         self.notify(one_line(str(error)) or type(error).__name__, severity="error", markup=False)
 
     def action_pause(self) -> None:
-        self._act("paused: it begins nothing new", control.pause)
+        self._act("paused: it begins nothing new, and ends what it does (c cancels that)", control.pause)
 
     def action_resume(self) -> None:
         self._act("goes on", control.resume)
