@@ -30,8 +30,8 @@ run: install
 	@echo "To look at the village, also while it runs: $(BIN)/pagefault ui"
 
 # Three at once, each with a Ray of its own, as they often wait; a module's tests stay together, as they share what is
-# slow to start.
-TEST_FLAGS ?= -n 3 --dist loadfile
+# slow to start; and in their order, in which what needs Ray comes early, so that the end is even.
+TEST_FLAGS ?= -n 3 --dist loadfile --no-loadscope-reorder
 test: $(VENV)/.installed-games
 	$(BIN)/python -m pytest $(TEST_FLAGS)
 

@@ -24,12 +24,13 @@ DUE = "due"
 def row_of(frame: Frame, place: str) -> AgentRow:
     """A resident agent."""
     state = frame.state
+    waiting = len(state.mailbox)
     return AgentRow(
         frame.id,
         state.phase.value,
         place,
-        waiting=len(state.mailbox),
-        oldest_ms=min((interrupt.created_ms for interrupt in state.mailbox), default=None),
+        waiting=waiting,
+        oldest_ms=min(interrupt.created_ms for interrupt in state.mailbox) if waiting else None,
         tokens=state.statistics.context_tokens,
         prompt_limit=state.definition.context.prompt_limit,
         steps=state.statistics.steps,

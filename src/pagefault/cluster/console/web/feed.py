@@ -16,8 +16,8 @@ from pagefault.runtime.errors import Overloaded
 CLIENTS_MAX = 32
 QUEUED_MAX = 4
 """Events that wait for a slow browser; then it is told everything anew."""
-REST_FACTOR = 20
-"""A survey, with telling of it, is followed by a pause of so many times its own length: a twentieth of the time."""
+REST_FACTOR = 40
+"""A survey, with telling of it, is followed by a pause of so many times its own length: a fortieth of the time."""
 RETRY_MS = 5_000
 FRESH_S = 30.0
 """What was seen so long ago is shown at once to whoever comes; the next survey corrects it."""
