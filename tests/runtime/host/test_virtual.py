@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -198,6 +199,23 @@ async def test_a_virtual_clock_needs_its_own_loop(tmp_path: Path) -> None:
         await Local(tmp_path, clock=VirtualClock()).__aenter__()
     with pytest.raises(ConfigError, match="seed: found -1, allowed: a whole number from 0"):
         VirtualClock(-1)
+
+
+def test_while_a_thread_is_at_work_time_passes_as_it_really_does() -> None:
+    clock = VirtualClock()
+
+    async def main() -> bool:
+        done = threading.Event()
+        timer = threading.Timer(0.05, done.set)
+        timer.start()
+        async with asyncio.timeout(30):  # which would be over in no time
+            found = await asyncio.to_thread(done.wait)
+        timer.join()
+        began = time.monotonic()
+        await asyncio.sleep(3600)
+        return found and time.monotonic() - began < 60
+
+    assert clock.run(main()), "afterwards hours take moments again"
 
 
 def test_while_a_connection_is_open_time_passes_as_it_really_does() -> None:

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import selectors
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Executor
+from typing import Any, TypeVar, TypeVarTuple
 
 from pagefault.runtime.errors import ConfigError, UsageError
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 START_MS = 1_700_000_000_000
 _NS = 1_000_000_000
@@ -26,8 +28,8 @@ class VirtualClock:
     Write ``clock.run(main())`` where a program in real time has ``asyncio.run(main())``; in ``main``, sleeping
     (``asyncio.sleep``, :meth:`sleep_until`) is what lets time pass.  ``seed`` takes the place of the chance in ids
     that a fleet gives out; a folder is taken up again with the same clock, or a later ``start_ms``.  Minds must be
-    scripted or replayed: while a connection is open, time passes as it really does, since nobody knows when an
-    answer will come.
+    scripted or replayed: while a connection is open or a thread at work, time passes as it really does, since nobody
+    knows when an answer will come.
 
     Raises :class:`~pagefault.runtime.errors.ConfigError` for a negative seed or start.
     """
@@ -87,12 +89,13 @@ class _VirtualSelector(selectors.DefaultSelector):
     def __init__(self, clock: VirtualClock) -> None:
         super().__init__()
         self._clock = clock
+        self.threads_at_work = 0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None or timeout <= 0:
             return super().select(timeout)
         is_connected = len(self.get_map()) > 1  # to more than the loop's own pipe
-        ready = super().select(timeout if is_connected else 0)
+        ready = super().select(timeout if is_connected or self.threads_at_work else 0)
         if not ready:
             self._clock.pass_time(timeout)
         return ready
@@ -101,7 +104,20 @@ class _VirtualSelector(selectors.DefaultSelector):
 class _VirtualLoop(asyncio.SelectorEventLoop):
     def __init__(self, clock: VirtualClock) -> None:
         self._clock = clock
-        super().__init__(_VirtualSelector(clock))
+        self._waiting = _VirtualSelector(clock)
+        super().__init__(self._waiting)
+
+    def run_in_executor(
+        self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts
+    ) -> asyncio.Future[T]:
+        """As its base; until the thread has ended, time passes as it really does, as while a connection is open."""
+        future = super().run_in_executor(executor, func, *args)
+        self._waiting.threads_at_work += 1
+        future.add_done_callback(self._thread_ended)
+        return future
+
+    def _thread_ended(self, _: asyncio.Future[Any]) -> None:
+        self._waiting.threads_at_work -= 1
 
     def time(self) -> float:
         """The clock's time; see :meth:`asyncio.loop.time`."""

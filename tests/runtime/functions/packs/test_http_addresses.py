@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
@@ -142,6 +144,13 @@ def test_no_form_of_an_ipv4_address_inside_of_an_ipv6_address_is_public(address:
     forms = (number, 0xFFFF << 32 | number, 0x64FF9B << 96 | number, 0x2002 << 112 | number << 80, 0x20010000 << 96)
     assert not any(is_public(ipaddress.IPv6Address(each)) for each in forms)
     assert ipaddress.IPv6Address(number) not in PUBLIC_6
+
+
+async def test_names_are_looked_up_in_threads_of_their_own() -> None:
+    taken = ThreadPoolExecutor(1)
+    taken.shutdown()
+    asyncio.get_running_loop().set_default_executor(taken)  # which takes nothing more
+    assert "127.0.0.1" in await system_resolver("localhost", 80)
 
 
 async def test_the_system_is_asked_for_names_and_refused_as_everybody() -> None:
