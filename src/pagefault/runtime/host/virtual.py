@@ -107,9 +107,7 @@ class _VirtualLoop(asyncio.SelectorEventLoop):
         self._waiting = _VirtualSelector(clock)
         super().__init__(self._waiting)
 
-    def run_in_executor(
-        self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts
-    ) -> asyncio.Future[T]:
+    def run_in_executor(self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
         """As its base; until the thread has ended, time passes as it really does, as while a connection is open."""
         future = super().run_in_executor(executor, func, *args)
         self._waiting.threads_at_work += 1
