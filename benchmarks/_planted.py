@@ -147,8 +147,10 @@ def snapshot_before_archive(stack: ExitStack) -> None:
 
     init = Committer.__init__
 
-    def made(committer: Committer, stores: Any, perform: Any, fail: Any, _flush: Any, rested: Any) -> None:
-        init(committer, stores, perform, fail, at_once, rested)
+    def made(
+        committer: Committer, stores: Any, perform: Any, fail: Any, _flush: Any, *others: Any, **named: Any
+    ) -> None:
+        init(committer, stores, perform, fail, at_once, *others, **named)
 
     stack.enter_context(replaced(Committer, "__init__", made))
 

@@ -15,6 +15,7 @@ import structlog
 from benchmarks._simulated_faults import Faults, Shard, draw_plan
 from benchmarks._simulated_ray import CALLER, SimulatedRay, replaced
 from pagefault.cluster import _ray, host_actor, workshops
+from pagefault.cluster.asking import inspect_agent
 from pagefault.cluster.remote_stores import RemoteStores
 from pagefault.cluster.router import ClusterRouter
 from pagefault.cluster.scheduler_actor import SchedulerActor
@@ -336,6 +337,11 @@ class Fleet:
             return
         await asyncio.sleep(FOLLOW_S)
         await self.stores.flush()
+        if asleep := self.witness.behind():  # what died on its way to the archive is written when its agent wakes
+            for agent in asleep:
+                await inspect_agent(self.router, agent)
+            await asyncio.sleep(FOLLOW_S)
+            await self.stores.flush()
         self.witness.close(await self._letters())
 
     async def _restless(self) -> list[str]:

@@ -268,12 +268,6 @@ class Cluster(Exchange, Placing):
         return self._parts.settings.path
 
     @property
-    def archives(self) -> int:
-        """How many archives there are: one a shard where they are embedded, or one for all."""
-        settings = self._parts.settings
-        return settings.shards if settings.archive == EDGE else 1
-
-    @property
     def _parts(self) -> Running:
         if self._running is None:
             raise UsageError("Cluster is not open: use `async with Cluster(...) as fleet:`")

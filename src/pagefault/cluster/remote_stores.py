@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from pagefault.cluster import _ray
@@ -12,6 +12,8 @@ from pagefault.cluster.settings import FleetSettings
 from pagefault.cluster.wire import pack, unpack, unpack_error
 from pagefault.runtime.errors import StoreUnavailable
 from pagefault.runtime.host.services import Owner
+from pagefault.runtime.store.open import EDGE
+from pagefault.runtime.store.points import PRIVATE_SPACES
 from pagefault.runtime.store.protocols import WORK, Activation, Append, Past
 from pagefault.runtime.values import AgentId, ArchiveQuery, DeadLetter, LetterId, Page, PageId, SearchResult
 
@@ -177,11 +179,20 @@ class RemoteStores:
     async def write_pages(self, pages: Sequence[tuple[Owner, Page, int]]) -> None:
         groups: dict[int, list[list[object]]] = defaultdict(list)
         for owner, page, seq in pages:
-            groups[self._of(owner.agent)].append([owner, page, seq])
+            shared = owner.spaces if page.space not in PRIVATE_SPACES else ()
+            for shard in self._archives_of(owner.agent, shared):
+                groups[shard].append([owner, page, seq])
         await _gather([self._call(shard, "write_pages", pack(group)) for shard, group in groups.items()])
 
     async def forget(self, owner: Owner, page_ids: Sequence[PageId]) -> None:
-        await self._call(self._of(owner.agent), "forget", pack(owner), list(page_ids))
+        shards = self._archives_of(owner.agent, owner.spaces)
+        await _gather([self._call(shard, "forget", pack(owner), list(page_ids)) for shard in shards])
+
+    def _archives_of(self, agent: AgentId, shared: Sequence[str]) -> Iterable[int]:
+        """Where pages go that may be in shared spaces: whoever searches asks the archive of their own shard, so each
+        that is embedded has all that is shared."""
+        has_copies = bool(shared) and self._settings.archive == EDGE
+        return range(self._settings.shards) if has_copies else (self._of(agent),)
 
     async def flush(self) -> None:
         await _gather([self._call(shard, "flush") for shard in range(self._settings.shards)])

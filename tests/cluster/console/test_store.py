@@ -17,12 +17,14 @@ import pytest
 
 from pagefault.runtime.host.config import Agent
 from pagefault.runtime.host.local import Local
+from pagefault.runtime.models.scripted import Reply, call, nothing
+from pagefault.runtime.models.view import View
 from pagefault.runtime.store.edge import EdgeArchive
 from pagefault.runtime.store.embed import HashEmbedder
-from pagefault.runtime.values import AgentId
+from pagefault.runtime.values import AgentId, ModelRequest
 from tests.cluster.console.conftest import Pagefault
 from tests.postgres_server import running_server
-from tests.runtime.store.helpers import stored
+from tests.runtime.store.helpers import query, stored
 
 ECHO = "scripted:tests.cluster.minds:echo"
 KEPT = ("--folder", "kept")
@@ -141,6 +143,39 @@ def test_agents_are_exported_and_live_on_elsewhere(pagefault: Pagefault, kept: P
     assert pagefault("store", "check", *other, "--embedder", "hash").code == 0
     assert pagefault("store", "import", "all.gz", "--folder", "one").code == 0
     assert asyncio.run(_said(tmp_path / "one", "eve")) == said
+
+
+async def _file_for_all(folder: Path) -> None:
+    async with Local(folder, embedder="hash") as fleet:
+        for name in ("ada", "bob", "eve"):
+            ref = await fleet.spawn(Agent(name, model=f"scripted:{__name__}:filer", spaces=("town",)))
+            await ref.ask(f"{name} was here")
+
+
+def filer(request: ModelRequest) -> Reply:
+    """Files what it hears for all."""
+    heard = View(request).incoming
+    return call("archival_memory_insert", content=heard.text, space="town") if heard is not None else nothing()
+
+
+def test_what_is_shared_is_in_the_archive_of_every_shard(pagefault: Pagefault, tmp_path: Path) -> None:
+    asyncio.run(_file_for_all(tmp_path / "kept"))
+    assert pagefault("store", "export", "all.gz", *KEPT).code == 0
+    other = ("--folder", "other", "--shards", "3")
+    assert pagefault("store", "import", "all.gz", *other).code == 0
+    hashed = ("--embedder", "hash", "--json")
+    for _ in range(2):
+        assert pagefault("store", "rebuild", *other, *hashed).code == 0
+        assert json.loads(pagefault("store", "check", *other, *hashed).out)["problems"] == []
+    for shard in range(3):
+        archive = EdgeArchive(tmp_path / "other" / "shards" / f"{shard:02}" / "archive", HashEmbedder())
+        found = archive.search("default", AgentId("nobody"), query("", spaces=("town",)))
+        assert sorted(each.stored.page.text for each in found.found) == ["ada was here", "bob was here", "eve was here"]
+        if shard == 1:
+            archive.delete("default", found.found[0].stored.agent, [found.found[0].stored.page.id])
+        archive.close()
+    report = json.loads(pagefault("store", "check", *other, *hashed).out)
+    assert (report["missing"], len(report["problems"])) == (1, 1), "one shard lacks what the others have"
 
 
 def test_a_damaged_or_cut_file_is_refused_and_nothing_is_half_there(

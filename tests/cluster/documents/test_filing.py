@@ -10,17 +10,16 @@ from pagefault.cluster.documents.filing import (
     BATCH_CHARS,
     PASSAGES_MAX,
     digest_of,
-    document_agents,
+    document_agent,
     filing,
 )
 from pagefault.cluster.documents.passages import Passage
-from pagefault.cluster.sharding import shard_of
 from pagefault.runtime.host.config import Agent
 from pagefault.runtime.host.local import Local
 from pagefault.runtime.host.services import Owner
 from pagefault.runtime.values import AgentId, ArchiveQuery
 
-(DOCUMENT,) = document_agents("boilers", digest_of("x"))
+DOCUMENT = document_agent("boilers", digest_of("x"))
 
 
 def test_large_documents_are_filed_in_batches() -> None:
@@ -35,13 +34,6 @@ def test_large_documents_are_filed_in_batches() -> None:
     assert all(len(sent.text) < BATCH_CHARS + 1000 for sent in batches)
     assert len({sent.id for sent in batches}) == len(batches) == 4
     assert [sent.id for sent in filing(DOCUMENT, long, 5)] == [sent.id for sent in batches]
-
-
-def test_every_archive_has_its_copy() -> None:
-    for archives in (1, 2, 5):
-        agents = document_agents("boilers", digest_of("x"), archives=archives)
-        assert [shard_of(agent.name, archives) for agent in agents] == list(range(archives))
-        assert agents == document_agents("boilers", digest_of("x"), archives=archives)
 
 
 async def test_a_filed_page_says_which_document_it_is_from() -> None:

@@ -124,11 +124,11 @@ async def test_every_shard_of_a_cluster_finds_what_was_uploaded(ray_session: Non
     names = [next(name for name in ("ana", "ben", "cleo", "dora") if shard_of(name, 2) == shard) for shard in range(2)]
     async with Cluster(tmp_path / "fleet", hosts=1, shards=2, embedder="hash", address=_ray.gcs_address()) as fleet:
         readers = await fleet.spawn_many([READER.model_copy(update={"name": name}) for name in names])
-        found = await upload(fleet, write(tmp_path / "in")[:1], SETTINGS, Counted(), fleet.archives)
+        found = await upload(fleet, write(tmp_path / "in")[:1], SETTINGS, Counted())
         assert [each.status for each in found] == ["filed"]
         for reader in readers:
             assert (await reader.ask("two houses")).startswith("boiler.md, Boiler: ")
-        again = await upload(fleet, write(tmp_path / "in")[:1], SETTINGS, Counted(), fleet.archives)
+        again = await upload(fleet, write(tmp_path / "in")[:1], SETTINGS, Counted())
     assert [each.status for each in again] == ["present"]
 
 

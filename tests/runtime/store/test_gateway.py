@@ -169,6 +169,21 @@ def test_shared_spaces_are_seen_by_those_who_were_given_them(gateway: MemoryGate
     assert stranger.search(query("wool", spaces=("market", "recall"))).total == 0
 
 
+def test_what_somebody_files_for_all_is_found_by_all_at_once(
+    gateway: MemoryGateway, ann: AgentMemory, archive: Watched
+) -> None:
+    bob = gateway.memory(TENANT, BOB, ["market"])
+    ann.store([page(1, "my own wool")])
+    assert texts(bob.search(query("wool", spaces=("market",)))) == []
+    assert archive.writes == [], "nothing that concerns bob"
+    ann.store([page(2, "wool for sale", space="market")])
+    assert texts(bob.search(query("wool", spaces=("recall",)))) == []
+    assert archive.writes == []
+    assert bob.count(["market"]) == 1
+    ann.store([page(3, "more wool for sale", space="market")])
+    assert sorted(texts(bob.search(query("wool", spaces=("market",))))) == ["more wool for sale", "wool for sale"]
+
+
 FOREIGN = [
     stored(1, "secret", agent=BOB),
     stored(1, "secret", tenant="hills"),

@@ -81,7 +81,7 @@ async def _ingest(which: Which, files: list[tuple[Path, str]], settings: UploadS
     if fleet is not None and await does_run(fleet):
         try:
             with RunProgress(console) as progress:
-                return await upload(fleet, files, settings, progress, fleet.archives)
+                return await upload(fleet, files, settings, progress)
         finally:
             await fleet.leave()
     async with which.open(place, make=True) as local:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -21,13 +21,15 @@ from pagefault.cluster.sharding import shard_of
 from pagefault.cluster.workshops import open_workshop
 from pagefault.runtime.errors import ConfigError, PagefaultError, StoreUnavailable, UnknownName
 from pagefault.runtime.functions.mcp.pool import McpServers, read_accepted
+from pagefault.runtime.host.records import decode_definition
 from pagefault.runtime.host.upkeep.remembered import digests, remembered, write_missing
 from pagefault.runtime.host.upkeep.transfer import export_agents, import_agents, migrate_agents
 from pagefault.runtime.models.registry import make_processor
 from pagefault.runtime.store.archive import PointArchive
 from pagefault.runtime.store.embed import make_embedder
 from pagefault.runtime.store.open import EDGE, SQLITE, check_drivers, open_archive, open_journal
-from pagefault.runtime.store.protocols import PortableJournal
+from pagefault.runtime.store.points import PRIVATE_SPACES
+from pagefault.runtime.store.protocols import PortableJournal, StoredPage
 from pagefault.runtime.store.swap import beside, finish_swap, swap_in
 from pagefault.runtime.values import AgentId, PageId
 
@@ -119,11 +121,14 @@ def check(
         opened = _Opened(folder, journal, shards, stack)
         progress = stack.enter_context(_bar("checking", opened.count()))
         expected: dict[tuple[str, AgentId, PageId], bytes] = {}
+        everywhere: set[tuple[str, AgentId, PageId]] = set()
         unknown: set[AgentId] = set()
         for agent in (agent for each in opened.journals for agent in each.agents()):
             try:
                 opened.of(agent).life(agent)
-                expected.update(digests(remembered(workshop, opened.of, agent).values()))
+                pages = remembered(workshop, opened.of, agent)
+                expected.update(digests(pages.values()))
+                everywhere.update(digests(_shared(pages).values()))
             except UnknownName:
                 raise  # a function that this process does not have: nothing is wrong with the agent
             except PagefaultError as error:
@@ -132,12 +137,15 @@ def check(
             counts["agents"] += 1
             _step(progress)
         found: dict[tuple[str, AgentId, PageId], bytes] = {}
-        for pages in _archives(opened, archive, embedder):
-            found.update(digests(pages.pages()))
-            pages.close()
+        missing: set[tuple[str, AgentId, PageId]] = set()
+        for each_archive in _archives(opened, archive, embedder):
+            here = digests(each_archive.pages())
+            each_archive.close()
+            found.update(here)
+            missing |= everywhere - here.keys()
     counts["pages"] = len(found)
     judged = {
-        "missing": expected.keys() - found.keys(),
+        "missing": missing | (expected.keys() - found.keys()),
         "foreign": found.keys() - expected.keys(),
         "stale": {key for key in expected.keys() & found.keys() if expected[key] != found[key]},
     }
@@ -153,6 +161,19 @@ def check(
     _say({**facts, "problems": problems}, as_json, "\n".join([*lines, summary]))
     if problems:
         raise typer.Exit(1)
+
+
+def _shared(pages: Mapping[PageId, StoredPage]) -> dict[PageId, StoredPage]:
+    """Those in shared spaces, which every embedded archive has."""
+    return {page_id: stored for page_id, stored in pages.items() if stored.page.space not in PRIVATE_SPACES}
+
+
+def _sharing(journals: Iterable[PortableJournal]) -> Iterator[AgentId]:
+    """The agents that may write to a shared space."""
+    for each in journals:
+        for agent in each.agents():
+            if decode_definition(agent, each.life(agent).definition).spaces:
+                yield agent
 
 
 def _archives(opened: _Opened, archive: str, embedder: str) -> Iterator[PointArchive]:
@@ -198,6 +219,9 @@ def rebuild(
                     written += write_missing(pages, remembered(workshop, opened.of, agent))
                     agents += 1
                     _step(progress)
+                if archive == EDGE:
+                    for agent in _sharing(other for other in opened.journals if other is not each):
+                        write_missing(pages, _shared(remembered(workshop, opened.of, agent)))
                 pages.flush()
                 pages.optimize()
             finally:

@@ -8,7 +8,6 @@ Its one function takes passages from itself alone: who may write to a space says
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
 from collections.abc import Iterator, Sequence
 from typing import Annotated
@@ -16,7 +15,6 @@ from typing import Annotated
 from pydantic import Field
 
 from pagefault.cluster.documents.passages import Passage
-from pagefault.cluster.sharding import shard_of
 from pagefault.runtime.functions.decorator import function
 from pagefault.runtime.host.config import Agent
 from pagefault.runtime.kernel.functions import CallProblem, Done, Insert, MemoryView, Outcome, Search
@@ -68,21 +66,10 @@ def digest_of(content: bytes | str) -> str:
     return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()
 
 
-def document_agents(space: str, digest: str, tenant: str = "default", archives: int = 1) -> list[Agent]:
-    """The agents that are a document of a shared space: one for each archive, since who searches searches his own."""
-    name = f"document/{space}/{digest[:32]}"
-    names: dict[int, str] = {}
-    for number in itertools.count():
-        tried = f"{name}-{number}" if number else name
-        names.setdefault(shard_of(tried, archives), tried)
-        if len(names) == archives:
-            return [_document(names[shard], space, tenant) for shard in range(archives)]
-    raise AssertionError("names do not end")
-
-
-def _document(name: str, space: str, tenant: str) -> Agent:
+def document_agent(space: str, digest: str, tenant: str = "default") -> Agent:
+    """The agent that is a document of a shared space."""
     return Agent(
-        name,
+        f"document/{space}/{digest[:32]}",
         system="A document.",
         functions=(f"{__name__}:{FUNCTION}", f"{__name__}:{SETTLE}"),
         exports=(FUNCTION, SETTLE),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from pagefault.cluster.documents.blocks import read_blocks
-from pagefault.cluster.documents.filing import digest_of, document_agents, filing
+from pagefault.cluster.documents.filing import digest_of, document_agent, filing
 from pagefault.cluster.documents.passages import PASSAGE_TOKENS, Passage, make_passages
 from pagefault.cluster.worlds.contract import GOOD_OUTCOMES, Progress, RunningFleet, together
 from pagefault.policies.lab.extras import MissingExtra
@@ -76,12 +76,10 @@ async def upload(
     files: Sequence[tuple[Path, str]],
     settings: UploadSettings,
     progress: Progress,
-    archives: int = 1,
 ) -> list[Filed]:
     """File documents, several at a time; a file that cannot be read is reported and keeps no other from its place.
 
-    ``archives`` is how many the fleet has: each gets its copy.  Broken off, it goes on where it was: what is filed is
-    recognised by its content.  Raises what the fleet raises.
+    Broken off, it goes on where it was: what is filed is recognised by its content.  Raises what the fleet raises.
     """
     progress.begin("filing documents", len(files))
     there = set(await fleet.agents(f"document/{settings.space}/"))
@@ -101,10 +99,9 @@ async def upload(
         if digest in claimed:
             return Filed(name, "present", len(passages), digest)
         claimed.add(digest)
-        is_new = False
-        for agent in document_agents(settings.space, digest, settings.tenant, archives):
-            sent = list(filing(agent, [(name, passage) for passage in passages], FILED_MS))
-            is_new |= await file_all(fleet, agent, sent, is_there=agent.name in there)
+        agent = document_agent(settings.space, digest, settings.tenant)
+        sent = list(filing(agent, [(name, passage) for passage in passages], FILED_MS))
+        is_new = await file_all(fleet, agent, sent, is_there=agent.name in there)
         told = await fleet.publish(settings.heard_under, _ready(settings.space, digest, name, len(passages)))
         return Filed(name, "filed" if is_new else "present", len(passages), digest, told)
 

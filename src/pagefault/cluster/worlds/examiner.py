@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from pagefault.cluster.documents.filing import digest_of, document_agents, filing
+from pagefault.cluster.documents.filing import digest_of, document_agent, filing
 from pagefault.cluster.documents.passages import Passage
 from pagefault.cluster.documents.upload import file_all
 from pagefault.cluster.worlds.answers import Answers
@@ -141,7 +141,7 @@ class Exam:
     async def _read(self, fleet: RunningFleet, case: Case, progress: Progress) -> None:
         if case.filed:
             digest = digest_of("\0".join(piece.text for piece in case.pieces))
-            (agent,) = document_agents(_space(case), digest)
+            agent = document_agent(_space(case), digest)
             passages = [(piece.author, Passage(piece.text, piece.session)) for piece in case.pieces]
             await file_all(fleet, agent, list(filing(agent, passages, 0)))
             return

@@ -15,29 +15,40 @@ from pagefault.runtime.kernel.effects import (
     AnyEffect,
     CallModel,
     FindSubscribers,
+    ForgetPages,
     LoadPages,
     Publish,
     Quarantine,
     RatePage,
     SearchArchive,
     Send,
+    StorePages,
     Summarize,
 )
 from pagefault.runtime.kernel.events import Event
 from pagefault.runtime.kernel.state import Phase
 from pagefault.runtime.store.protocols import WORK, Append
-from pagefault.runtime.values import AgentId, CallId, InterruptId
+from pagefault.runtime.values import AgentId, CallId, InterruptId, Space
 
 Unsettled = Send | Publish | Quarantine
 """Effects that take their time, and must be sure to have happened: an agent that has such is not done."""
 _AT_WORK = (CallModel, Summarize, RatePage, SearchArchive, LoadPages, FindSubscribers)
 """Effects that could take the host down while they happen."""
+PRIVATE = frozenset(Space)
 RESTING = frozenset({Phase.IDLE, Phase.AWAITING_REPLY, Phase.STOPPED})
 """Phases in which nothing goes on until an interrupt or a timer comes."""
 FRAME_BYTES = 24_000
 TOKEN_BYTES = 9
 REMEMBERED_BYTES = 200
 """What an agent takes beside its context, and what each token there and each remembered interrupt adds."""
+
+
+def _concerns_others(effect: AnyEffect) -> bool:
+    """Whether somebody besides the agent would miss this effect: nobody may speak to the agent for a long time.  Pages
+    of its own can wait until it wakes, since only then it looks for them; what an operator takes out cannot."""
+    if isinstance(effect, StorePages):
+        return any(page.space not in PRIVATE for page in effect.pages)
+    return isinstance(effect, Unsettled | ForgetPages)
 
 
 class Frame:
@@ -123,7 +134,7 @@ class Frame:
 
     def wake_ms(self) -> int | None:
         """When this agent must be awake though nobody speaks to it, if its process dies now; see :class:`Append`."""
-        if self.state.phase not in RESTING or self.unsent or any(isinstance(each, Unsettled) for _, each in self.gated):
+        if self.state.phase not in RESTING or self.unsent or any(_concerns_others(each) for _, each in self.gated):
             return WORK
         return self.timer_ms()
 

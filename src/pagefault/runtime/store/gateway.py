@@ -84,7 +84,7 @@ class AgentMemory:
     def store(self, pages: Sequence[Page], seq: int = 0) -> None:
         """Take pages, each into the space it names; ``seq`` is the journal's number of what made them.
 
-        They can be found by this agent at once, and by others who share the space a moment later.  Raises
+        They can be found at once, by this agent and by others who share the space.  Raises
         :class:`~pagefault.runtime.errors.Overloaded` when the archive has been behind for too long.
         """
         self._check_spaces({page.space for page in pages})
@@ -130,7 +130,8 @@ class AgentMemory:
 
 
 class _WriteBehind:
-    """An archive whose writes wait to be made together, and whose readers see their own all the same."""
+    """An archive whose writes wait to be made together, and whose readers see their own, and what others have filed
+    for all, just the same."""
 
     def __init__(self, archive: Archive, batch_pages: int, pages_max: int) -> None:
         self._archive = archive
@@ -138,6 +139,7 @@ class _WriteBehind:
         self._pages_max = pages_max
         self._mutex = threading.RLock()
         self._waiting: dict[tuple[str, AgentId], dict[PageId, StoredPage]] = {}
+        self._shared: set[tuple[str, str]] = set()  # tenants and shared spaces that may have pages waiting
         self.pages = 0
 
     def add(self, stored: Sequence[StoredPage]) -> None:
@@ -152,6 +154,8 @@ class _WriteBehind:
                 if before is None or item.seq >= before.seq:
                     self.pages += before is None
                     pages[item.page.id] = item
+                    if item.page.space not in PRIVATE_SPACES:
+                        self._shared.add((item.tenant, item.page.space))
             if self.pages >= self._batch_pages:
                 self.flush_if_possible()
 
@@ -160,6 +164,7 @@ class _WriteBehind:
             waiting = [stored for pages in self._waiting.values() for stored in pages.values()]
             for start in range(0, len(waiting), self._batch_pages):
                 self._write(waiting[start : start + self._batch_pages])
+            self._shared.clear()
 
     def flush_if_possible(self) -> bool:
         try:
@@ -172,12 +177,12 @@ class _WriteBehind:
 
     def search(self, tenant: str, agent: AgentId, query: ArchiveQuery) -> FoundPages:
         with self._mutex:
-            self._catch_up(tenant, agent)
+            self._catch_up(tenant, agent, query.spaces)
             return self._archive.search(tenant, agent, query)
 
     def count(self, tenant: str, agent: AgentId, spaces: Sequence[str]) -> int:
         with self._mutex:
-            self._catch_up(tenant, agent)
+            self._catch_up(tenant, agent, spaces)
             return self._archive.count(tenant, agent, spaces)
 
     def get(self, tenant: str, agent: AgentId, page_ids: Sequence[PageId]) -> list[StoredPage]:
@@ -198,8 +203,11 @@ class _WriteBehind:
                 self._drop(tenant, agent, page_id)
             self._archive.delete(tenant, agent, page_ids)
 
-    def _catch_up(self, tenant: str, agent: AgentId) -> None:
-        """Write what one agent has stored, so that it finds it."""
+    def _catch_up(self, tenant: str, agent: AgentId, spaces: Sequence[str]) -> None:
+        """Write what one agent has stored, so that it finds it; and all, if somebody has filed in a space it shares."""
+        if self._shared and any((tenant, space) in self._shared for space in spaces):
+            self.flush()
+            return
         waiting = self._waiting.get((tenant, agent))
         if waiting:
             self._write(list(waiting.values()))

@@ -260,6 +260,12 @@ class Witness:
         if not self._rewinds:
             self._check_orders()
 
+    def behind(self) -> list[AgentId]:
+        """Agents whose pages the archive lacks."""
+        return [
+            agent for agent, life in self._lives.items() if any(not self._has_page(agent, page) for page in life.stored)
+        ]
+
     def _close_one(self, agent: AgentId, life: Life) -> None:
         missing = [page_id for page_id in life.stored if not self._has_page(agent, page_id)]
         if missing:
