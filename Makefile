@@ -12,13 +12,14 @@ BENCHMARKS ?= $(filter-out fit_foresight autogen_side,$(patsubst benchmarks/%.py
 BENCHMARK_FLAGS ?= --quick
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-local lint types soak bench lock clean
+.PHONY: help install run test test-local simulate lint types soak bench lock clean
 
 help:
 	@echo "make run     install, then run the village: 2,000 agents on Ray, no key and no server needed;"
 	@echo "             in a second terminal, or afterwards: .venv/bin/pagefault ui"
 	@echo "make test    install, then run the tests"
 	@echo "make lint    ruff: style and format            make types   mypy --strict"
+	@echo "make simulate     a thousand simulated fleets under faults, held against what is promised"
 	@echo "make test-local   the tests that ask a real model, which runs in the process"
 	@echo "make soak    the long tests                    make bench   every benchmark, with --quick"
 	@echo "make lock    resolve the dependencies anew     make clean   remove everything that make made"
@@ -47,6 +48,10 @@ lint: $(VENV)/.installed-dev
 
 types: $(VENV)/.installed-dev
 	$(BIN)/mypy
+
+# A thousand fleets under faults, each by its seed, and the bugs that are planted to be found.
+simulate: $(VENV)/.installed-dev
+	$(BIN)/python -m benchmarks.simulator
 
 soak: $(VENV)/.installed-games
 	HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest -m soak --timeout 0

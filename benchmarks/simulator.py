@@ -30,6 +30,8 @@ PLANTED_SEEDS = 60
 """Seeds among which a planted bug must show."""
 CHUNK_SEEDS = 10
 TAIL = 60
+CRASH = "crash"
+"""What is seen where the simulation itself broke, and no promise."""
 MEMORY = Path("/dev/shm")  # noqa: S108 - a file system in memory, where there is one: disks are simulated
 
 
@@ -79,7 +81,7 @@ def find_bug(name: str, first_seed: int) -> tuple[str, int, str]:
     """Simulate with a bug until it shows; ``(name, seeds needed or 0, what was seen)``."""
     for place in range(PLANTED_SEEDS):
         outcome = run_seed(first_seed + place, bug=name)
-        if outcome.violation:
+        if outcome.violation and not outcome.violation.startswith(CRASH):  # that would be the plant's own trouble
             return name, place + 1, outcome.violation
     return name, 0, ""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,16 @@ def test_markdown_has_headings_lists_code_and_tables() -> None:
         Block("part | number", under),
         Block("lid | 7", under),
     ]
+
+
+@pytest.mark.parametrize("piece", ["<div>", "<p><b>", "<a><table>", "<div class=x ", "<font>x"])
+def test_html_that_would_take_a_parser_minutes_is_refused_at_once(piece: str) -> None:
+    began_s = time.process_time()
+    with pytest.raises(ConfigError, match="elements in each other"):
+        read_blocks((piece * 200_000).encode(), ".html", "f")
+    assert time.process_time() - began_s < 2
+    fine = "".join(f"<p>Number {number}.<br><b>bold</b><li><i>item</i>" for number in range(10_000))
+    assert len(read_blocks(fine.encode(), ".html", "f")) >= 10_000, "ends may be left out"
 
 
 def test_html_has_what_a_reader_sees() -> None:

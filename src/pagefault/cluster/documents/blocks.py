@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import logging
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -28,6 +29,13 @@ _HTML_BLOCKS = frozenset(
     "address article aside blockquote body caption dd details div dl dt fieldset figcaption figure footer form h1 h2 h3"
     " h4 h5 h6 header hr legend li main nav ol p pre section summary table tbody td tfoot th thead title tr ul".split()
 )
+_HTML_UNENDED = frozenset(
+    "area base br col embed hr img input link meta source track wbr"  # never have an end
+    " body caption colgroup dd dt head html li optgroup option p rp rt tbody td tfoot th thead tr".split()  # may lack
+)
+OPEN_MAX = 4_000
+"""Elements that may be open at once; browsers themselves show no more than 512 in each other."""
+_TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)")
 _HTML_DROPPED = frozenset("head script style noscript template svg nav button select textarea".split())
 
 
@@ -136,8 +144,28 @@ def _spoken(token: Any) -> str:
     return "".join(breaks.get(child.type, child.content) for child in token.children or ())
 
 
+def _check_nesting(text: str, field: str) -> None:
+    """Refuse HTML in which too many elements are open at once: what a parser does for each grows with them."""
+    still_open: Counter[str] = Counter()
+    count = 0
+    for ends, name in _TAG.findall(text):
+        tag = name.lower()
+        if tag in _HTML_UNENDED:
+            continue
+        if not ends:
+            still_open[tag] += 1
+            count += 1
+            if count > OPEN_MAX:
+                raise ConfigError(field, f"more than {OPEN_MAX:,} elements in each other", "a page that browsers show")
+        elif still_open[tag]:
+            still_open[tag] -= 1
+            count -= 1
+
+
 def _html(data: bytes, field: str) -> Iterator[Block]:
-    body = _extra("selectolax.lexbor", "HTML").LexborHTMLParser(_text(data, field)).body
+    text = _text(data, field)
+    _check_nesting(text, field)
+    body = _extra("selectolax.lexbor", "HTML").LexborHTMLParser(text).body
     headings = _Headings()
     parts: list[str] = []
     holder: Any = None  # the innermost block element that the parts are in
