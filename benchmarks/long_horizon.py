@@ -10,7 +10,9 @@ agent's own search, through the mind that has to answer from what it finds.
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -104,12 +106,14 @@ async def live(folder: Path, steps: int, seed: int) -> dict[str, Any]:
         await tell(fleet, [f"f{n}" for n in range(FACTS)], [f"Remember: {fact(n)[0]}" for n in range(FACTS)])
         tune_collector()
         costs: list[float] = []
-        sizes: list[tuple[int, int, int, int]] = []
+        sizes: list[tuple[int, int, int, int, int]] = []
         for first in range(0, steps, WINDOW):
             keys = [f"m{number}" for number in range(first, first + WINDOW)]
             costs.append(await tell(fleet, keys, [message(chance) for _ in keys]))
             await fleet.host.committer.settled()
-            sizes.append((first + WINDOW, resident_bytes(), disk_bytes(folder), anonymous_bytes()))
+            gc.collect()
+            blocks = sys.getallocatedblocks()
+            sizes.append((first + WINDOW, resident_bytes(), disk_bytes(folder), anonymous_bytes(), blocks))
         found = 0
         for number in range(FACTS):
             _, question, answer = fact(number)
@@ -124,6 +128,7 @@ async def live(folder: Path, steps: int, seed: int) -> dict[str, Any]:
         "ratio": round(costs[-1] / costs[0], 3),
         "rss_growth_bytes_per_step": round((late[1] - early[1]) / (late[0] - early[0]), 1),
         "anonymous_growth_bytes_per_step": round((late[3] - early[3]) / (late[0] - early[0]), 1),
+        "python_blocks_growth_per_step": round((late[4] - early[4]) / (late[0] - early[0]), 3),
         "recall_old": round(found / FACTS, 3),
         "rss_mib": round(late[1] / 2**20, 1),
         "disk_mib_half": round(half[2] / 2**20, 1),
@@ -151,6 +156,11 @@ def main() -> None:
             f"more a step; {results['rss_mib']} MiB at the end",
         ),
         ("without files", f"{results['anonymous_growth_bytes_per_step']} bytes", "more a step, but for files mapped"),
+        (
+            "in Python",
+            f"{results['python_blocks_growth_per_step']} objects",
+            "more a step; the rest is the engine's index",
+        ),
         ("disk", f"{results['disk_mib']} MiB", f"journal and archive; {results['disk_mib_half']} at half"),
         ("old facts", f"{results['recall_old']:.0%}", "from the first steps, found at the end"),
     ]
