@@ -8,11 +8,14 @@ from collections.abc import Sequence
 
 import pytest
 
+from pagefault.runtime.errors import ModelMalformed
 from pagefault.runtime.host.config import Agent
 from pagefault.runtime.host.local import Local
 from pagefault.runtime.host.records import Step
 from pagefault.runtime.host.secrecy import forget_secrets, learn_secrets, shareable
+from pagefault.runtime.models.words import HEARER
 from pagefault.runtime.testing.fake_openai import Answer, Behaviour, Call, CutStream, FakeOpenAI
+from pagefault.runtime.values import ModelReply, ModelRequest
 
 SAID = "The ladder leans on the barn, behind the wheelbarrow."
 
@@ -39,6 +42,48 @@ async def watched(script: Sequence[Behaviour], api: str = "chat", words: bool = 
             answer = await ada.ask("Where is the ladder?")
             await watching
         return answer, steps
+
+
+class Unreadable:
+    """A server whose words come, and turn out to be no answer."""
+
+    name = "unreadable"
+    window_tokens = 0
+
+    async def reply(self, request: ModelRequest) -> ModelReply:
+        hearer = HEARER.get()
+        assert hearer is not None
+        hearer.hear("Certainly! The ladder ", ())
+        raise ModelMalformed("it cannot be read")
+
+    async def close(self) -> None:
+        """Nothing is held open."""
+
+
+def unreadable(**_options: str) -> Unreadable:
+    return Unreadable()
+
+
+async def test_words_of_a_reply_that_came_to_nothing_are_withdrawn() -> None:
+    async with Local(embedder="hash") as fleet:
+        ada = await fleet.spawn(Agent("ada", model=f"processor:{__name__}:unreadable"))
+        steps: list[Step] = []
+        began = asyncio.Event()
+
+        async def watch() -> None:
+            stream = ada.stream(words=True)
+            began.set()
+            async for step in stream:
+                steps.append(step)
+                if step.kind == "ended":
+                    return
+
+        watching = asyncio.create_task(watch())
+        await began.wait()
+        await ada.send("Where is the ladder?")
+        await watching
+    assert [step.kind for step in steps if step.kind.startswith("words")][:2] == ["words", "words_withdrawn"]
+    assert heard(steps) == ""
 
 
 def heard(steps: Sequence[Step]) -> str:

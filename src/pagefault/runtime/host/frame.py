@@ -27,14 +27,14 @@ from pagefault.runtime.kernel.effects import (
 )
 from pagefault.runtime.kernel.events import Event
 from pagefault.runtime.kernel.state import Phase
+from pagefault.runtime.store.points import PRIVATE_SPACES
 from pagefault.runtime.store.protocols import WORK, Append
-from pagefault.runtime.values import AgentId, CallId, InterruptId, Space
+from pagefault.runtime.values import AgentId, CallId, InterruptId
 
 Unsettled = Send | Publish | Quarantine
 """Effects that take their time, and must be sure to have happened: an agent that has such is not done."""
 _AT_WORK = (CallModel, Summarize, RatePage, SearchArchive, LoadPages, FindSubscribers)
 """Effects that could take the host down while they happen."""
-PRIVATE = frozenset(Space)
 RESTING = frozenset({Phase.IDLE, Phase.AWAITING_REPLY, Phase.STOPPED})
 """Phases in which nothing goes on until an interrupt or a timer comes."""
 FRAME_BYTES = 24_000
@@ -47,7 +47,7 @@ def _concerns_others(effect: AnyEffect) -> bool:
     """Whether somebody besides the agent would miss this effect: nobody may speak to the agent for a long time.  Pages
     of its own can wait until it wakes, since only then it looks for them; what an operator takes out cannot."""
     if isinstance(effect, StorePages):
-        return any(page.space not in PRIVATE for page in effect.pages)
+        return any(page.space not in PRIVATE_SPACES for page in effect.pages)
     return isinstance(effect, Unsettled | ForgetPages)
 
 
