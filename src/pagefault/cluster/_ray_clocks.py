@@ -1,4 +1,4 @@
-"""What the clocks of a Ray cluster's nodes say, asked from here: ``python -m pagefault.cluster._ray_clocks ADDRESS``.
+"""What the clocks of a Ray cluster's nodes say, asked from here: ``python -m pagefault.cluster._ray_clocks ADDRESS SECONDS``.
 
 A process of its own, which whoever wants to know may end: joining a cluster that does not answer takes Ray long, and
 cannot be broken off.
@@ -21,8 +21,6 @@ from pagefault.cluster.settings import short_node
 
 ROUNDS: Final = 5
 """The first waits for a process to begin, and any may be held up: the quickest of them counts."""
-PATIENCE_S: Final = 3.0
-"""All rounds of a node together."""
 SHOWS_TOKEN: Final = "--token"  # noqa: S105 - it says whether one is shown, and is none
 
 Reading: TypeAlias = tuple[float, float, float]
@@ -33,20 +31,21 @@ def _clock_s() -> float:
     return time.time()
 
 
-async def read_clocks() -> dict[str, list[Reading]]:
-    """Readings of every node that is alive, by address and the beginning of its id; none where it did not answer."""
+async def read_clocks(patience_s: float) -> dict[str, list[Reading]]:
+    """Readings of every node that is alive, by address and the beginning of its id; none where it did not answer.
+    ``patience_s`` is for all rounds of a node together."""
     nodes = _ray.nodes()
-    found = await asyncio.gather(*(_read(node.id) for node in nodes))
+    found = await asyncio.gather(*(_read(node.id, patience_s) for node in nodes))
     names = [f"{node.address} ({short_node(node.id)})" for node in nodes]
     return dict(zip(names, found, strict=True))
 
 
-async def _read(node: str) -> list[Reading]:
+async def _read(node: str, patience_s: float) -> list[Reading]:
     strategy = NodeAffinitySchedulingStrategy(node, soft=False)
     task = cast("Any", ray.remote)(_clock_s).options(num_cpus=0, max_retries=0, scheduling_strategy=strategy)
     readings: list[Reading] = []
     try:
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(patience_s):
             for _ in range(ROUNDS):
                 asked_s = time.time()
                 said_s = await task.remote()
@@ -56,11 +55,11 @@ async def _read(node: str) -> list[Reading]:
     return readings
 
 
-def main(address: str, *options: str) -> None:
+def main(address: str, patience_s: str, *options: str) -> None:
     """Print the readings as JSON."""
     session = _ray.Session(address, shows_token=SHOWS_TOKEN in options)
     try:
-        sys.stdout.write(json.dumps(asyncio.run(read_clocks())) + "\n")
+        sys.stdout.write(json.dumps(asyncio.run(read_clocks(float(patience_s)))) + "\n")
     finally:
         session.close()
 

@@ -20,6 +20,8 @@ APART_FAILED_S: Final = 5.0
 """From here on timers, deadlines of calls and times in answers are wrong by what people notice when an agent moves."""
 PATIENCE_S: Final = 4.2
 """Less than the doctor waits for any check: a cluster that is slow has not failed."""
+JOINING_S: Final = 1.2
+"""So much of it is for finding the cluster."""
 NAME: Final = "clocks of nodes"
 ADVICE: Final = "NTP on every node: timedatectl set-ntp true"
 HERE: Final = "this machine"
@@ -88,7 +90,8 @@ def nodes(asked: Asked) -> list[Verdict]:
 
 
 def _asked_of(address: str, *, shows_token: bool) -> Verdict:
-    command = [sys.executable, "-m", "pagefault.cluster._ray_clocks", address, *(["--token"] if shows_token else [])]
+    command = [sys.executable, "-m", "pagefault.cluster._ray_clocks", address, str(PATIENCE_S - JOINING_S)]
+    command += ["--token"] if shows_token else []
     try:
         told = subprocess.run(  # noqa: S603 - our own module; the address is one argument
             command, capture_output=True, check=True, timeout=PATIENCE_S, text=True, stdin=subprocess.DEVNULL
