@@ -1,4 +1,4 @@
-"""What the clocks of a Ray cluster's nodes say, asked from here: ``python -m pagefault.cluster._ray_clocks ADDRESS SECONDS``.
+"""What time a Ray cluster's nodes say it is: ``python -m pagefault.cluster._ray_clocks ADDRESS SECONDS``.
 
 A process of its own, which whoever wants to know may end: joining a cluster that does not answer takes Ray long, and
 cannot be broken off.
