@@ -126,17 +126,34 @@ def test_with_the_keyboard_alone(visit: Visit) -> None:
     keys.press("ArrowLeft")
     keys.press("ArrowLeft")
     expect(page).to_have_url(f"{visit.base}#/agent/ada?step=41")
+    expect(page.locator(".facts").first).to_contain_text("its journal")
     for _ in range(10):
         keys.press("Tab")
         if page.evaluate("document.activeElement.getAttribute('role')") == "option":
             break
     keys.press("End")
     keys.press("ArrowLeft")
-    assert page.evaluate("document.activeElement.getAttribute('aria-selected')") == "true"
+    held = page.locator("[role=option]:focus")
+    expect(held).to_have_attribute("aria-selected", "true")
     outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
     assert outline == "solid", "whoever has the focus is seen"
     names = page.evaluate(UNNAMED)
     assert names == [], "what can be pressed says what it is"
+
+
+def test_the_focus_stays_on_the_map_when_its_block_leaves_it(visit: Visit) -> None:
+    """Another step is drawn under whoever is on the map with the keys: they are not thrown back to the page's start."""
+    page = visit.page
+    visit.go("#/agent/ada?step=41")
+    expect(page.locator(".facts").first).to_contain_text("its journal")
+    page.locator("[role=option]").last.click()
+    held = page.locator("[role=option]:focus")
+    expect(held).to_have_attribute("aria-selected", "true")
+    gone = held.get_attribute("data-key")
+    visit.go("#/agent/ada?step=2")
+    expect(page.locator(f"[role=option][data-key='{gone}']")).to_have_count(0)
+    expect(held).to_have_count(1)
+    expect(held).to_have_attribute("aria-selected", "true")
 
 
 UNNAMED = """

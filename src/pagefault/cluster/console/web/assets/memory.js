@@ -32,13 +32,27 @@ export class MemoryRibbon {
 
   show(map) {
     this.map = map;
+    const before = this.blocks ?? [];
     this.blocks = blocksOf(map);
     const held = document.activeElement?.closest?.(".ribbon") ? document.activeElement.dataset.key : null;
     this.drawWindow();
     this.drawLines();
     this.drawLegend();
     this.mark(this.chosen ?? null);
-    if (held) this.lines.querySelector(`[data-key="${CSS.escape(held)}"]`)?.focus();
+    if (held) this.hold(held, before);
+  }
+
+  /** Who was on a block stays on it; if it has left the context, they are on the one that has its place. */
+  hold(key, before) {
+    const place = before.findIndex((block) => block.key === key);
+    const block = this.find(key) ?? this.blocks[Math.min(Math.max(place, 0), this.blocks.length - 1)];
+    if (!block) return;
+    if (block.key === key) this.optionOf(key)?.focus({ preventScroll: true });
+    else this.take(block);
+  }
+
+  optionOf(key) {
+    return this.lines.querySelector(`[role="option"][data-key="${CSS.escape(key)}"]`);
   }
 
   drawWindow() {
@@ -113,8 +127,7 @@ export class MemoryRibbon {
 
   take(block, isFar = false) {
     this.choose(block);
-    const element = this.lines.querySelector(`[role="option"][data-key="${CSS.escape(block.key)}"]`);
-    element?.focus({ preventScroll: !isFar });
+    this.optionOf(block.key)?.focus({ preventScroll: !isFar });
   }
 
   mark(key) {
