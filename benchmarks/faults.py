@@ -49,15 +49,16 @@ def message(key: str, priority: Priority = Priority.AGENT) -> Interrupt:
     return Interrupt(InterruptId(key), InterruptKind.MESSAGE, priority, "bench", f"This is message {key}.")
 
 
-def victims(kind: str) -> list[int]:
-    """Processes of one kind of actor of the Ray that this process began."""
-    found = []
+def victims() -> dict[str, list[int]]:
+    """Processes of actors of the Ray that this process began, by kind."""
+    found: dict[str, list[int]] = {kind: [] for kind in KINDS}
     for process in psutil.Process().children(recursive=True):
         try:
-            if process.cmdline()[:1] == [f"ray::{kind}"] or process.cmdline()[0].startswith(f"ray::{kind}."):
-                found.append(process.pid)
+            kind = process.cmdline()[0].removeprefix("ray::").partition(".")[0]
         except (psutil.NoSuchProcess, psutil.ZombieProcess, IndexError):
             continue  # it ended while it was looked at
+        if kind in found:
+            found[kind].append(process.pid)
     return found
 
 
@@ -105,7 +106,8 @@ class Storm:
         task = progress.add_task("killing", total=count)
         while sum(self.kills.values()) < count:
             await asyncio.sleep(pause_s)
-            began, killed = time.perf_counter(), [self._kill_one() for _ in range(self.together)]
+            found = victims()  # a look at all processes of the machine: not a part of anybody's recovery
+            began, killed = time.perf_counter(), [self._kill_one(found) for _ in range(self.together)]
             kinds = [kind for kind in killed if kind]
             if kinds:
                 await self._watch("+".join(sorted(set(kinds))), began)
@@ -121,13 +123,17 @@ class Storm:
             line = f"{killed:,} of {count:,} killed, {len(self.acked):,} acknowledged, the last recovery {took_s:.1f} s"
             print(line, file=sys.stderr, flush=True)
 
-    def _kill_one(self) -> str:
+    def _kill_one(self, found: dict[str, list[int]]) -> str:
         """Kill a process; its kind, or nothing if there is none of the kind that was drawn: it is coming back."""
         kind = self._chance.choice(KINDS)
-        found = victims(kind)
-        if not found:
+        if not found[kind]:
             return ""
-        os.kill(self._chance.choice(found), signal.SIGKILL)
+        chosen = self._chance.choice(found[kind])
+        found[kind].remove(chosen)
+        try:
+            os.kill(chosen, signal.SIGKILL)
+        except ProcessLookupError:  # a poison interrupt was quicker
+            return ""
         self.kills[kind] += 1
         return kind
 

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import re
 import threading
-from typing import Final
-
-import snowballstemmer
+from functools import cache
+from typing import Any, Final
 
 __all__ = ["STOP_WORDS", "split_words", "stem"]
 
@@ -41,7 +40,6 @@ ANY_WORD: Final = re.compile(
 WORD_CHARS_MAX: Final = 64
 """Longer runs are data, not words; their first characters stand for them."""
 
-_STEMMER: Final = snowballstemmer.stemmer("english")
 _STEMMER_LOCK: Final = threading.Lock()
 
 
@@ -62,5 +60,13 @@ def stem(word: str) -> str:
     Pure Python and slow (tens of microseconds): callers keep what they get.
     """
     with _STEMMER_LOCK:  # the stemmer keeps the word it works on in itself
-        stemmed: str = _STEMMER.stemWord(word[:WORD_CHARS_MAX].removesuffix("'s"))
+        stemmed: str = _stemmer().stemWord(word[:WORD_CHARS_MAX].removesuffix("'s"))
     return stemmed
+
+
+@cache
+def _stemmer() -> Any:
+    # Importing it reads the stemmers of all languages: a tenth of what a host's start imports, and few need one then.
+    import snowballstemmer  # noqa: PLC0415
+
+    return snowballstemmer.stemmer("english")
