@@ -50,6 +50,12 @@ def far_caller(request: ModelRequest) -> Reply:
     return say(" | ".join(result.text for result in view.results))
 
 
+def far_speaker(request: ModelRequest) -> Reply:
+    """Has a function speak as a Ray task, and says what it returned."""
+    view = View(request)
+    return call("far_words", True) if view.result is None else say(view.result.text)
+
+
 def page_turner(request: ModelRequest) -> Reply:
     """Pages in what it is asked to open, and says what it reads there."""
     view = View(request)

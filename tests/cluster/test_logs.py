@@ -14,6 +14,7 @@ from ray._private.worker import global_worker
 from pagefault.cluster.api import Cluster
 from pagefault.cluster.logs import configure_actor_logging, configure_logging
 from pagefault.runtime.errors import ConfigError, ModelRefused
+from pagefault.runtime.functions.decorator import function
 from pagefault.runtime.host.config import Agent
 from pagefault.runtime.host.local import Local
 from pagefault.runtime.host.secrecy import forget_secrets, learn_secrets
@@ -28,6 +29,13 @@ def reset() -> Iterator[None]:
     yield
     structlog.reset_defaults()
     forget_secrets()
+
+
+@function(effect="pure", runs_in="ray", resources={"CPU": 0.5})
+def far_words() -> str:
+    """Log something, wherever this runs."""
+    structlog.get_logger("far").info("said_far_away")
+    return "done"
 
 
 @mind("logs_refuser")
@@ -85,6 +93,19 @@ async def test_every_process_of_a_fleet_says_whose_its_lines_are(ray_session: No
     assert (failed["agent"], failed["epoch"], failed["role"], failed["level"]) == ("ada", 1, "host", "warning")
     assert failed["cause"].startswith("user-")
     assert failed["timestamp"].endswith("Z")
+
+
+async def test_a_function_that_runs_as_a_task_says_whose_call_its_lines_are(ray_session: None) -> None:
+    async with Cluster(name="far", embedder="hash", hosts=1, log_format="json", functions=[far_words]) as fleet:
+        agent = await fleet.spawn(
+            Agent("ada", model="scripted:tests.cluster.minds:far_speaker", functions=("send_message", "far_words"))
+        )
+        assert await agent.ask("hello") == "done"
+    (line,) = [line for line in lines_of("far") if line["role"] == "function"]
+    assert (line["event"], line["agent"], line["function"]) == ("said_far_away", "ada", "far_words")
+    assert line["cause"].startswith("user-")
+    assert line["call"]
+    assert line["node"]
 
 
 async def test_a_fleets_processes_log_as_little_as_they_are_told_to(ray_session: None) -> None:

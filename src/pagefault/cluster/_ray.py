@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias, TypeVar, cast
 
 import ray
 from ray._private import state
@@ -36,10 +36,9 @@ from pagefault.cluster.ray_token import keep_token_private
 from pagefault.policies.contract import PolicyError
 from pagefault.runtime import errors
 from pagefault.runtime.errors import ConfigError, PagefaultError, StoreUnavailable
-from pagefault.runtime.functions.definition import CallContext, FunctionDefinition
-from pagefault.runtime.functions.executor import run_function
 
 Handle: TypeAlias = ActorHandle[Any]
+T = TypeVar("T")
 KV_NAMESPACE = "pagefault"
 OBJECT_STORE_BYTES = 100 * 2**20
 """Messages travel inside calls, so the shared object store of a local cluster can be small."""
@@ -256,19 +255,8 @@ def call_now(handle: Handle, method: str, *arguments: object, timeout_s: float |
         raise unwrap(error) from None
 
 
-def _run_in_task(definition: FunctionDefinition, arguments: str, context: CallContext | None) -> tuple[str, str]:
-    return asyncio.run(run_function(definition, arguments, context))
-
-
-async def run_task(
-    definition: FunctionDefinition,
-    arguments: str,
-    context: CallContext | None,
-    *,
-    resources: Mapping[str, float] | None,
-    retries: int,
-) -> tuple[str, str]:
-    """Run a function of an agent's as a Ray task, and wait for it; cancelling this cancels the task.
+async def run_task(run: Callable[..., T], *arguments: object, resources: Mapping[str, float] | None, retries: int) -> T:
+    """Call a module's function as a Ray task, and wait for it; cancelling this cancels the task.
 
     ``resources`` are Ray's by name, ``CPU`` and ``GPU`` among them; one CPU where nothing is said.  Raises
     one of :data:`TaskLost` when its worker died and ``retries`` are used up.
@@ -281,13 +269,13 @@ async def run_task(
     }
     if wanted:
         options["resources"] = wanted
-    reference = cast("Any", ray.remote)(_run_in_task).options(**options).remote(definition, arguments, context)
+    reference = cast("Any", ray.remote)(run).options(**options).remote(*arguments)
     try:
-        status, text = await reference
+        result: T = await reference
     except asyncio.CancelledError:
         ray.cancel(reference, force=True)
         raise
-    return status, text
+    return result
 
 
 async def each_in_task(

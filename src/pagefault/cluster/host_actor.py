@@ -19,7 +19,7 @@ from pagefault.cluster.remote_stores import RemoteStores
 from pagefault.cluster.router import ClusterRouter
 from pagefault.cluster.scheduler.budget_leases import LeasedGate
 from pagefault.cluster.settings import SCHEDULER_NAME, Code, FleetSettings, short_node
-from pagefault.cluster.tasks import RayRunner
+from pagefault.cluster.tasks import RayRunner, TaskLogs
 from pagefault.cluster.wire import pack, pack_error, unpack
 from pagefault.cluster.workshops import open_workshop
 from pagefault.runtime.errors import InternalError, Overloaded
@@ -77,7 +77,7 @@ class HostActor:
                 workshop,
                 router,
                 clock,
-                RayRunner(),
+                RayRunner(logs=TaskLogs.of(self._settings)),
                 tiers=self._settings.tiers,
                 frames=self._settings.frames,
                 meter=self._meter(),

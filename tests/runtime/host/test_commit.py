@@ -316,6 +316,52 @@ async def test_a_long_tail_without_steps_gets_a_snapshot(tmp_path: Path, monkeyp
     await closed(fleet)
 
 
+async def test_what_lives_that_ended_too_early_have_left_is_lived_again_once(tmp_path: Path) -> None:
+    """Each life dies before its snapshot is saved: the one after them saves one as soon as it is awake."""
+    stores = SlowStores(tmp_path)
+    stores.flush_failure = StoreUnavailable("the archive is down")
+    for life in range(4):
+        fleet = Fleet(tmp_path, stores=stores)
+        if not life:
+            await fleet.spawn(Agent("ada", snapshot_steps=10))
+        for number in range(6):
+            await fleet.answer(ADA, message(f"{life} {number}"))
+        await fleet.host.committer.settled()
+        fleet.host.committer.due = lambda _: None  # type: ignore[method-assign]  # it is dead
+    activation = await stores.activate(ADA)
+    assert activation.snapshot is None
+    assert len(activation.records) > 10 * commit.TAIL_RECORDS_A_STEP
+    stores.flush_failure = None
+    survivor = Fleet(tmp_path, stores=stores)
+    await survivor.host.frame(ADA)
+    await until(lambda: survivor.host.is_idle)
+    await survivor.host.committer.settled()
+    activation = await stores.activate(ADA)
+    assert activation.snapshot is not None
+    assert not activation.records
+    await closed(survivor)
+
+
+async def test_while_the_archive_is_down_snapshots_are_tried_now_and_then(tmp_path: Path) -> None:
+    stores = SlowStores(tmp_path)
+    fleet = Fleet(tmp_path, stores=stores)
+    await fleet.spawn(Agent("ada", snapshot_steps=10))
+    tries = 0
+
+    async def flush() -> None:
+        nonlocal tries
+        tries += 1
+        raise StoreUnavailable("the archive is down")
+
+    stores.flush = flush  # type: ignore[method-assign]  # counted
+    for number in range(100):
+        await fleet.answer(ADA, message(f"{number}"))
+    await fleet.host.committer.settled()
+    assert 5 <= tries <= 20, "a hundred steps are due for ten"
+    stores.flush = lambda: asyncio.sleep(0)  # type: ignore[method-assign]
+    await closed(fleet)
+
+
 async def test_groups_are_bounded_and_nobody_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(commit, "GROUP_MAX", 3)
     fleet = Fleet(tmp_path)

@@ -93,3 +93,27 @@ def test_who_is_seen_twice_is_shown_once_and_who_has_work_is_due() -> None:
 def test_a_folder_without_a_fleet_is_said(tmp_path: Path) -> None:
     with pytest.raises(StoreUnavailable, match="holds no journal"):
         survey_folder(tmp_path)
+
+
+async def test_who_looked_before_sees_what_one_sees_who_never_did() -> None:
+    async with Local(embedder="hash") as fleet:
+        echoes = await fleet.spawn_many([Agent(f"echo-{number}", model="scripted:survey_echo") for number in range(4)])
+        timers = await fleet.spawn_many(
+            [Agent(f"timer-{number}", model="scripted:survey_timer", functions=("all",)) for number in range(2)]
+        )
+        for turn in range(20):
+            for agent in (echoes[turn % 4], timers[turn % 2]):
+                await agent.send(f"message {turn}")
+            for _ in range(turn):
+                await asyncio.sleep(0)
+            before = fleet.host.survey(place="local")
+            for frame in fleet.host.frames.values():
+                frame.row = None
+            assert fleet.host.survey(place="local") == before
+        await fleet.idle()
+        rested = {row.agent: row for row in await fleet.survey()}
+        await echoes[0].ask("and again")
+        after = {row.agent: row for row in await fleet.survey()}
+    assert after[echoes[0].id].steps == (rested[echoes[0].id].steps or 0) + 1
+    assert all(after[agent] is row for agent, row in rested.items() if agent != echoes[0].id), "who rests costs nothing"
+    assert {row.place for row in after.values()} == {"local"}

@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import numpy as np
@@ -94,6 +95,22 @@ def test_pages_come_back_whole_and_in_the_order_asked_for(archive: PointArchive)
     assert archive.get(TENANT, ANN, []) == []
     assert archive.get(TENANT, BOB, [PageId("p3")]) == []
     assert archive.get("hills", ANN, [PageId("p3")]) == []
+
+
+def test_what_is_there_already_is_not_written_again(archive: PointArchive, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[int] = []
+    upsert = archive._points.upsert
+
+    def counted(points: list[Any]) -> None:
+        written.append(len(points))
+        upsert(points)
+
+    monkeypatch.setattr(archive._points, "upsert", counted)
+    pages = [stored(number, f"page {number}", seq=3, author="Mira", importance=0.1) for number in range(10)]
+    archive.upsert(pages)
+    archive.upsert(pages)
+    archive.upsert([*pages[:9], stored(9, "page 9", seq=3, author="Mira", importance=0.2)])
+    assert written == [10, 1]
 
 
 def test_writing_again_changes_nothing_and_a_stale_write_loses(archive: PointArchive) -> None:

@@ -25,6 +25,10 @@ SNAPSHOT_GROUP_MAX = 64
 COMMITTED = "pagefault_journal_commit_seconds"
 TAIL_RECORDS_MAX = 2048
 """A snapshot is taken after so many records though the agent took few steps (it was refused things, say)."""
+TAIL_RECORDS_A_STEP = 4
+"""The same after so many records for each step that the agent's own snapshots are apart: one was due, and did not
+come about.  Where processes die again and again before they have saved any, each life would have more to live again
+than the last one."""
 
 log = structlog.get_logger(__name__)
 
@@ -148,7 +152,7 @@ class Committer:
                 continue
             self._perform_all(frame, gated)
             failpoint("host.effects.performed")
-            if frame.next_seq - 1 - frame.snapshot_seq >= TAIL_RECORDS_MAX:
+            if frame.tail_records >= min(TAIL_RECORDS_MAX, TAIL_RECORDS_A_STEP * frame.snapshot_steps):
                 self.snapshot_due(frame)
             self._rested(frame)
 
@@ -204,6 +208,7 @@ class Committer:
         if not frame.is_committed:
             self._put_off.add(frame)  # more has entered meanwhile: after the next commit
             return None
+        frame.tried_seq = frame.next_seq - 1
         try:
             snapshot = frame.snapshot()
         except InternalError as error:  # too large, say: the journal has it all, only waking takes longer

@@ -7,7 +7,7 @@ from collections import deque
 from typing import Any
 
 from pagefault.runtime.functions.registry import AgentFunctions
-from pagefault.runtime.host.records import CODEC, UNSENT
+from pagefault.runtime.host.records import CODEC, UNSENT, AgentRow
 from pagefault.runtime.host.services import Owner
 from pagefault.runtime.host.snapshots import encode_snapshot
 from pagefault.runtime.kernel.agent import AgentState
@@ -72,14 +72,20 @@ class Frame:
         "is_relaxed",
         "next_seq",
         "owner",
+        "row",
+        "row_seq",
+        "seen",
         "seen_seq",
         "snapshot_seq",
         "state",
         "tasks",
+        "tried_seq",
         "unsent",
     )
 
-    def __init__(self, state: AgentState, functions: AgentFunctions, epoch: int, next_seq: int) -> None:
+    def __init__(
+        self, state: AgentState, functions: AgentFunctions, epoch: int, next_seq: int, snapshot_seq: int | None = None
+    ) -> None:
         definition = state.definition
         self.state = state
         self.functions = functions
@@ -93,12 +99,15 @@ class Frame:
         self.unsent: dict[InterruptId, Unsettled] = {}  # durable here, not yet accepted where they go
         self.broken: Exception | None = None
         self.counted: tuple[int, ...] = ()  # what metrics have taken from the kernel's counters
+        self.seen: tuple[Phase, tuple[int, ...]] | None = None  # how metrics saw it last; none: they do not look
+        self.row: AgentRow | None = None  # how surveys saw it last, and after which record
+        self.row_seq = 0
         self.is_ready = False
         self.is_relaxed = False
         self.is_away = False  # hibernated: a new activation has the agent, or will
         self.is_committing = False
         self.is_careful = False  # the last activation died: nothing is begun that is not in the journal
-        self.snapshot_seq = next_seq - 1
+        self.snapshot_seq = self.tried_seq = next_seq - 1 if snapshot_seq is None else snapshot_seq
         self.seen_seq = 0  # where the host found it when it last looked for those that rest
         self._durable_seq = next_seq - 1
         self._records: list[bytes] = []
@@ -107,6 +116,20 @@ class Frame:
     @property
     def id(self) -> AgentId:
         return self.owner.agent
+
+    @property
+    def last_seq(self) -> int:
+        """The newest record of all that entered: as long as it is the same, so is the agent's state."""
+        return self.next_seq + len(self._records) - 1
+
+    @property
+    def tail_records(self) -> int:
+        """How many records are in the journal since a snapshot was saved, or last tried."""
+        return self.next_seq - 1 - self.tried_seq
+
+    @property
+    def snapshot_steps(self) -> int:
+        return self.state.definition.chain.snapshot_steps
 
     @property
     def has_records(self) -> bool:

@@ -165,7 +165,7 @@ class Host:
         except BaseException:  # whatever it was, also a cancellation: the frame is free for others
             self.residency.refund()
             raise
-        frame = Frame(revived.state, revived.functions, activation.epoch, revived.next_seq)
+        frame = Frame(revived.state, revived.functions, activation.epoch, revived.next_seq, activation.snapshot_seq)
         frame.is_careful = revived.crashed and agent not in self._survived
         self._survived.discard(agent)
         self.frames[agent] = frame
@@ -220,6 +220,8 @@ class Host:
             del self.frames[frame.id]
             self.cache.drop(frame.id)
             self.residency.left(frame.id, hibernated=hibernated)
+            if self.meter is not None:
+                self.meter.left(frame)
 
     def _rested(self, frame: Frame) -> None:
         self.moving.rested(frame)
@@ -373,9 +375,8 @@ class Host:
     def is_idle(self) -> bool:
         """Whether no resident agent has anything under way."""
         parts = (self.waking, self.residency, self.moving, self._suspects)
-        if not self._outgoing.is_idle or self._ready or self.activating or any(part.is_busy for part in parts):
-            return False
-        return all(frame.is_at_rest for frame in self.frames.values())
+        is_busy = not self._outgoing.is_idle or self._ready or self.activating or any(part.is_busy for part in parts)
+        return not is_busy and all(frame.is_at_rest for frame in self.frames.values())
 
     async def close(self) -> None:
         """Save everything and stop: agents come back with the same context and mailbox."""

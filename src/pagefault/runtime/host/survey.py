@@ -22,10 +22,14 @@ DUE = "due"
 
 
 def row_of(frame: Frame, place: str) -> AgentRow:
-    """A resident agent."""
+    """A resident agent; the same object as long as nothing has entered it."""
+    last_seq = frame.last_seq
+    if frame.row is not None and frame.row_seq == last_seq and frame.row.place == place:
+        return frame.row
     state = frame.state
     waiting = len(state.mailbox)
-    return AgentRow(
+    frame.row_seq = last_seq
+    frame.row = AgentRow(
         frame.id,
         state.phase.value,
         place,
@@ -38,6 +42,7 @@ def row_of(frame: Frame, place: str) -> AgentRow:
         timer_ms=frame.timer_ms(),
         held=bool(state.mailbox.mask),
     )
+    return frame.row
 
 
 def merged(

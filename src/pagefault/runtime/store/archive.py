@@ -79,7 +79,8 @@ class PointArchive:
     # --- writing -------------------------------------------------------------------------------------
 
     def upsert(self, pages: Sequence[StoredPage]) -> None:
-        """Write pages under deterministic ids; one with a lower ``seq`` than what is stored loses."""
+        """Write pages under deterministic ids; one with a lower ``seq`` than what is stored loses, and what is there
+        already is left as it is: after a crash most of what comes again has arrived before."""
         self._require_room()
         newest: dict[int, StoredPage] = {}
         for stored in pages:
@@ -88,7 +89,8 @@ class PointArchive:
                 newest[point] = stored
         with self._mutex:
             for point, text in self._points.texts(list(newest)).items():
-                if stored_from(text).seq > newest[point].seq:
+                present = stored_from(text)
+                if present.seq > newest[point].seq or present == newest[point]:
                     del newest[point]
             if not newest:
                 return

@@ -89,6 +89,59 @@ async def test_counters_are_the_sums_of_the_agents_own_though_they_come_and_go()
         assert value(again, "pagefault_steps_total") == value(samples, "pagefault_steps_total")
 
 
+async def test_gauges_are_sums_over_the_agents_that_are_there_now() -> None:
+    async with Local(embedder="hash", frames=3) as fleet:
+        readers = await fleet.spawn_many([reader(f"reader-{number}") for number in range(7)])
+        for number in range(30):
+            await asyncio.gather(*(each.send(f"note {number}: " + "some room, " * (6 + number)) for each in readers))
+            samples = await fleet.metrics()
+            assert sum(each["value"] for each in samples if each["name"] == "pagefault_resident_agents") <= 3
+        await fleet.idle()
+        await fleet.hibernate(readers[0].id)
+        samples = await fleet.metrics()
+        frames = list(fleet.host.frames.values())
+        phases = {frame.state.phase.value for frame in frames}
+    assert frames
+    assert value(samples, "pagefault_context_tokens") == sum(each.state.statistics.context_tokens for each in frames)
+    assert value(samples, "pagefault_frames_bytes") == sum(each.size_bytes for each in frames)
+    assert value(samples, "pagefault_mailbox_interrupts") == 0
+    assert phases == {"idle"}
+    assert value(samples, "pagefault_resident_agents", phase="idle") == len(frames)
+    assert value(samples, "pagefault_resident_agents") == len(frames)
+
+
+async def test_mail_that_waits_is_counted_until_it_is_read() -> None:
+    begun, may_end = asyncio.Event(), asyncio.Event()
+
+    @function(effect="pure")
+    async def half(number: int) -> int:
+        """Wait until the test has looked.
+
+        Args:
+            number: Any.
+        """
+        begun.set()
+        await may_end.wait()
+        return number
+
+    async with Local(embedder="hash", functions=[half]) as fleet:
+        agent = await fleet.spawn(
+            Agent("worker", model="scripted:telemetry_halver", functions=("send_message", "half"))
+        )
+        await agent.send("1")
+        await begun.wait()
+        for number in range(5):
+            await agent.send(f"{number}")
+        held = await fleet.metrics()
+        may_end.set()
+        await fleet.idle()
+        over = await fleet.metrics()
+    assert value(held, "pagefault_mailbox_interrupts") == 5
+    assert value(held, "pagefault_resident_agents", phase="idle") == 0
+    assert value(over, "pagefault_mailbox_interrupts") == 0
+    assert value(over, "pagefault_resident_agents", phase="idle") == 1
+
+
 async def test_functions_retries_and_models_that_fail_are_counted() -> None:
     async with Local(embedder="hash", functions=[half]) as fleet:
         worker = await fleet.spawn(

@@ -29,6 +29,7 @@ class Roster:
         self._words: dict[str, int] = {}
         self._numbers: dict[AgentId, int] = {}
         self._rows: dict[int, Cells] = {}
+        self._seen: dict[int, AgentRow] = {}
         self._phases: dict[str, int] = {}
         self._total = 0
 
@@ -48,7 +49,7 @@ class Roster:
         gone = [number for agent, number in self._numbers.items() if agent not in here]
         self._numbers = {agent: number for agent, number in self._numbers.items() if agent in here}
         for number in gone:
-            del self._rows[number]
+            del self._rows[number], self._seen[number]
         new: list[list[Any]] = []
         changed: list[list[int | None]] = []
         for row in shown:
@@ -57,6 +58,9 @@ class Roster:
                 new.append([self._next, row.agent])
                 self._next += 1
             number = self._numbers[row.agent]
+            if self._seen.get(number) is row:
+                continue
+            self._seen[number] = row
             cells = self._cells(row)
             if self._rows.get(number) != cells:
                 self._rows[number] = cells

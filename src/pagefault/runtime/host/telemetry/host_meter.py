@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Collection, Mapping
 from dataclasses import dataclass
 from operator import attrgetter
@@ -14,8 +15,9 @@ from pagefault.runtime.host.telemetry.meters import Meters, Sample
 from pagefault.runtime.host.telemetry.table import KERNEL_COUNTERS
 from pagefault.runtime.host.telemetry.tracing.spans import Spans
 from pagefault.runtime.kernel.effects import Accept, ChainEnded, Notice, Reject
+from pagefault.runtime.kernel.state import Phase
 from pagefault.runtime.models.reasons import reason_of
-from pagefault.runtime.values import AgentId, Interrupt, InterruptId, ModelReply
+from pagefault.runtime.values import AgentId, Interrupt, InterruptId, ModelReply, Priority
 
 ARRIVALS_MAX: Final = 20_000
 """Interrupts that are remembered until their chain ends; the oldest is forgotten for one more."""
@@ -24,6 +26,14 @@ STIRRED_MAX: Final = 2_048
 
 T = TypeVar("T")
 _kernel_counts = attrgetter(*KERNEL_COUNTERS)
+_PRIORITIES: Final = {priority: priority.name.lower() for priority in Priority}
+_GAUGES: Final = ("pagefault_mailbox_interrupts", "pagefault_context_tokens", "pagefault_frames_bytes")
+
+
+def _looks(frame: Frame) -> tuple[int, ...]:
+    """What an agent adds to each of the gauges that are sums over agents."""
+    state = frame.state
+    return len(state.mailbox), state.statistics.context_tokens, frame.size_bytes
 
 
 @dataclass(slots=True)
@@ -38,7 +48,8 @@ class _Arrival:
 class HostMeter:
     """Counts for one host.  Used on the host's loop.
 
-    What kernels count themselves is taken from them when somebody asks, as the difference to what was taken before.
+    What kernels count themselves, and how agents are now, is taken from those that something has entered since, as
+    the difference to what was taken before: who rests costs nothing, however often somebody asks.
     ``spans`` makes traces of the same, if they are wanted.
     """
 
@@ -48,28 +59,56 @@ class HostMeter:
         self._arrivals: dict[tuple[AgentId, InterruptId], _Arrival] = {}
         self._stirred: dict[Frame, None] = {}
         self._taken: dict[str, int] = dict.fromkeys(KERNEL_COUNTERS.values(), 0)
+        self._phases: Counter[Phase] = Counter(dict.fromkeys(Phase, 0))
+        self._sums = [0] * len(_GAUGES)
 
     # --- agents
 
     def entered(self, frame: Frame) -> None:
         """An agent has its frame; what it did before was counted where it happened."""
         frame.counted = _kernel_counts(frame.state.statistics)
+        frame.seen = (frame.state.phase, _looks(frame))
+        self._phases[frame.state.phase] += 1
+        self._sums = [total + now for total, now in zip(self._sums, frame.seen[1], strict=True)]
         self.meters.add("pagefault_activations_total")
+
+    def left(self, frame: Frame) -> None:
+        """An agent has its frame no longer; what it did there stays counted."""
+        if frame in self._stirred:
+            del self._stirred[frame]
+            self._take(frame)
+        if frame.seen is not None:
+            phase, looks = frame.seen
+            self._phases[phase] -= 1
+            self._sums = [total - before for total, before in zip(self._sums, looks, strict=True)]
+            frame.seen = None
 
     def stirred(self, frames: Collection[Frame]) -> None:
         """Something has entered these agents."""
         self._stirred.update(dict.fromkeys(frames))
         if len(self._stirred) > STIRRED_MAX:
-            self._take()
+            self._take_all()
 
-    def _take(self) -> None:
+    def _take_all(self) -> None:
         for frame in self._stirred:
-            now = _kernel_counts(frame.state.statistics)
+            self._take(frame)
+        self._stirred.clear()
+
+    def _take(self, frame: Frame) -> None:
+        now = _kernel_counts(frame.state.statistics)
+        if now != frame.counted:
             for name, count, before in zip(self._taken, now, frame.counted, strict=True):
                 if count != before:
                     self._taken[name] += count - before
             frame.counted = now
-        self._stirred.clear()
+        if frame.seen is None:
+            return
+        (phase, looks), frame.seen = frame.seen, (frame.state.phase, _looks(frame))
+        if phase is not frame.seen[0]:
+            self._phases[phase] -= 1
+            self._phases[frame.seen[0]] += 1
+        if looks != frame.seen[1]:
+            self._sums = [total + new - old for total, new, old in zip(self._sums, frame.seen[1], looks, strict=True)]
 
     # --- interrupts
 
@@ -79,7 +118,7 @@ class HostMeter:
             del self._arrivals[next(iter(self._arrivals))]
         key = (agent, interrupt.id)
         if key not in self._arrivals:
-            self._arrivals[key] = _Arrival(perf_counter(), interrupt.priority.name.lower())
+            self._arrivals[key] = _Arrival(perf_counter(), _PRIORITIES[interrupt.priority])
 
     def answered(self, agent: AgentId, effect: Accept | Reject) -> None:
         """It was accepted for good, or not."""
@@ -150,16 +189,13 @@ class HostMeter:
 
     # --- telling
 
-    def samples(self, gauges: Mapping[str, float], phases: Mapping[str, int]) -> list[Sample]:
-        """Everything counted here; ``gauges`` and the number of agents by phase are as they are now."""
-        self._take()
-        for name, count in self._taken.items():
-            self.meters.put(name, value=count)
-        for name, value in gauges.items():
+    def samples(self, gauges: Mapping[str, float]) -> list[Sample]:
+        """Everything counted here, how agents are now, and other ``gauges``."""
+        self._take_all()
+        told = {**self._taken, **gauges, **dict(zip(_GAUGES, self._sums, strict=True))}
+        for name, value in told.items():
             self.meters.put(name, value=value)
-        told = self.meters.samples()
-        told += [
-            {"name": "pagefault_resident_agents", "labels": {"phase": phase}, "value": count}
-            for phase, count in phases.items()
+        return self.meters.samples() + [
+            {"name": "pagefault_resident_agents", "labels": {"phase": phase.value}, "value": count}
+            for phase, count in self._phases.items()
         ]
-        return told

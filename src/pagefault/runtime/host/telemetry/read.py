@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 from pagefault.runtime.host.host import Host
 from pagefault.runtime.host.telemetry.meters import Sample
-from pagefault.runtime.kernel.state import Phase
 from pagefault.runtime.models.budget.settings import RUN
 
 _ENDPOINT = {
@@ -26,32 +24,20 @@ _RUN = {
 
 
 def host_samples(host: Host) -> list[Sample]:
-    """What a host has counted, and how it is now; nothing where metrics are off.  Looks at every frame once."""
+    """What a host has counted, and how it is now; nothing where metrics are off."""
     meter = host.meter
     if meter is None:
         return []
-    phases: Counter[str] = Counter({phase.value: 0 for phase in Phase})
-    mailboxes = tokens = size_bytes = unsettled = 0
-    for frame in host.frames.values():
-        state = frame.state
-        phases[state.phase.value] += 1
-        mailboxes += len(state.mailbox)
-        tokens += state.statistics.context_tokens
-        size_bytes += frame.size_bytes
-        unsettled += len(frame.unsent)
     gauges = {
         "pagefault_activating_agents": len(host.activating),
-        "pagefault_mailbox_interrupts": mailboxes,
-        "pagefault_context_tokens": tokens,
-        "pagefault_frames_bytes": size_bytes,
-        "pagefault_unsettled_messages": unsettled,
+        "pagefault_unsettled_messages": sum(len(frame.unsent) for frame in host.frames.values()),
         "pagefault_hibernations_total": host.residency.hibernations,
         "pagefault_journal_commits_total": host.committer.groups,
         "pagefault_journal_records_total": host.committer.records,
         "pagefault_archive_pages_total": host.pages.written,
     }
     waiting: Sample = _sample("pagefault_pages_waiting", host.pages.waiting, at="host")
-    return [*meter.samples(gauges, phases), waiting]
+    return [*meter.samples(gauges), waiting]
 
 
 def store_samples(statistics: Mapping[str, Any]) -> list[Sample]:
