@@ -358,7 +358,7 @@ async def test_while_the_archive_is_down_snapshots_are_tried_now_and_then(tmp_pa
         await fleet.answer(ADA, message(f"{number}"))
     await fleet.host.committer.settled()
     assert 5 <= tries <= 20, "a hundred steps are due for ten"
-    stores.flush = lambda: asyncio.sleep(0)  # type: ignore[method-assign]
+    stores.flush = lambda: asyncio.sleep(0)  # type: ignore[method-assign]  # it is up again
     await closed(fleet)
 
 

@@ -66,7 +66,6 @@ def stem(word: str) -> str:
 
 @cache
 def _stemmer() -> Any:
-    # Importing it reads the stemmers of all languages: a tenth of what a host's start imports, and few need one then.
-    import snowballstemmer  # noqa: PLC0415
+    import snowballstemmer  # noqa: PLC0415 - reads all languages: a tenth of what a host imports to start
 
     return snowballstemmer.stemmer("english")

@@ -13,7 +13,7 @@ from typing import Self
 
 import httpx2
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from pagefault.cluster.console.web.fleets import OwnFleet
 from pagefault.cluster.console.web.serving import Address, PageServer
@@ -106,6 +106,7 @@ def page() -> Iterator[Page]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    expect.set_options(timeout=20_000)  # a machine may be busy; what holds holds at once
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield browser
