@@ -327,7 +327,7 @@ async def test_what_lives_that_ended_too_early_have_left_is_lived_again_once(tmp
         for number in range(6):
             await fleet.answer(ADA, message(f"{life} {number}"))
         await fleet.host.committer.settled()
-        fleet.host.committer.due = lambda _: None  # type: ignore[method-assign]  # it is dead
+        fleet.host.committer.due = lambda _: None  # type: ignore[method-assign,assignment]  # it is dead
     activation = await stores.activate(ADA)
     assert activation.snapshot is None
     assert len(activation.records) > 10 * commit.TAIL_RECORDS_A_STEP
