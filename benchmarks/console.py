@@ -7,12 +7,13 @@ of all cells takes in the script; without Chromium or playwright that figure is 
 from __future__ import annotations
 
 import asyncio
+import random
 import shutil
 import statistics
 import sys
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager
 from typing import Any
 
 from benchmarks._report import Options, read_options, report
@@ -30,7 +31,8 @@ STEPS = 10_000
 AGENTS = 5_000
 LOOKS = 20
 AT_ONCE = 200
-FRAME_CHANGES_S = 6.0
+FILL_WORDS = 80
+FRAME_CHANGES_S = 4.0
 SCRAPE_S = 2.0
 """Prometheus asks every 15 seconds unless it is told otherwise; this is the harder case."""
 WATCHER = "import sys, urllib.request as r; told = r.urlopen(sys.argv[1])\nwhile told.read1(65536): pass"
@@ -91,10 +93,13 @@ async def _throughput(fleet: Local, names: list[str], seconds: float) -> float:
 
 
 @asynccontextmanager
-async def _watched(fleet: Local, url: str) -> AsyncIterator[None]:
+async def _watched(fleet: Local, server: PageServer) -> AsyncIterator[None]:
     """A browser's connection from another process, as what a browser does with it is not the fleet's work; and
-    Prometheus, who reads all metrics every now and then."""
-    process = await asyncio.create_subprocess_exec(sys.executable, "-c", WATCHER, f"{url}api/events")
+    Prometheus, who reads all metrics every now and then.  Entered when the browser has been told everything once."""
+    surveys = server.feed.surveys
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", WATCHER, f"{server.url}api/events")
+    while server.feed.surveys == surveys:  # noqa: ASYNC110 - a count is all there is
+        await asyncio.sleep(0.05)
     scraping = asyncio.create_task(_scrape(fleet))
     try:
         yield
@@ -110,26 +115,32 @@ async def _scrape(fleet: Local) -> None:
         await asyncio.sleep(SCRAPE_S)
 
 
-async def _overhead(fleet: Local, names: list[str], pairs: int, slice_s: float) -> float:
-    """By how much a fleet that counts and is watched does less than one that does neither, in percent: the median of
-    pairs, as each of two neighbours has the machine as it is then; alone, watched, watched, alone, and so on."""
+async def _overhead(fleet: Local, names: list[str], rounds: int, slice_s: float) -> float:
+    """By how much a fleet that counts and is watched does less than one that does neither, in percent.
+
+    A round is alone, watched, watched, alone: a machine that becomes slower or faster meanwhile is as slow for both.
+    The median of rounds; of few rounds, as with ``--quick``, it may be off by ten.
+    """
     shares: list[float] = []
     async with Local(embedder="hash", durability="exit", metrics=False) as bare, _served(fleet) as server:
         await _wake(bare, names)
-        for pair in range(pairs):
-            figures: dict[bool, float] = {}
-            for is_watched in (pair % 2 == 1, pair % 2 == 0):
-                async with _watched(fleet, server.url) if is_watched else nullcontext():
-                    figures[is_watched] = await _throughput(fleet if is_watched else bare, names, slice_s)
-            shares.append(figures[True] / figures[False])
+        for _ in range(rounds):
+            alone = await _throughput(bare, names, slice_s)
+            async with _watched(fleet, server):
+                watched = [await _throughput(fleet, names, slice_s) for _ in range(2)]
+            alone += await _throughput(bare, names, slice_s)
+            shares.append(sum(watched) / alone)
     return 100 * (1 - statistics.median(shares))
 
 
 async def _wake(fleet: Local, names: list[str]) -> None:
-    """Have all of them awake, before anything is measured."""
+    """Have all of them awake, before anything is measured, and their contexts as full as chance has it: of agents
+    that are all equally full, all would flush in the same seconds, and none in those after them."""
     await fleet.spawn_many(map(_listener, names))
+    chance = random.Random(len(names))
     for first in range(0, len(names), AT_ONCE):
-        await asyncio.gather(*(fleet.ask(name, "good morning") for name in names[first : first + AT_ONCE]))
+        greetings = {name: "good morning " * chance.randrange(1, FILL_WORDS) for name in names[first : first + AT_ONCE]}
+        await asyncio.gather(*(fleet.ask(name, greeting) for name, greeting in greetings.items()))
 
 
 async def _frame_ms(fleet: Local, names: list[str]) -> float | None:
@@ -159,7 +170,7 @@ async def measure(options: Options) -> dict[str, Any]:
     names = [f"listener-{number:04}" for number in range(AGENTS)]
     async with Local(embedder="hash", durability="exit") as fleet:
         await _wake(fleet, names)
-        overhead = await _overhead(fleet, names, 3 if options.quick else 12, 1.5 if options.quick else 8.0)
+        overhead = await _overhead(fleet, names, 3 if options.quick else 16, 0.8 if options.quick else 3.0)
         frame_ms = await _frame_ms(fleet, names)
     return {
         "inspect_ms_p50_10k_steps": round(inspect_ms, 1),

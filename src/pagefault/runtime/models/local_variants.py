@@ -52,14 +52,14 @@ _NAMES = (
     Shown(
         "archival_memory_insert",
         "archival_memory_insert",
-        "Store a fact that the user asks to remember.",
-        (("content", "content", "The fact, in full."),),
+        "Save a note in archival memory when the user says remember, note or keep in mind.",
+        (("content", "content", "The note to save, in full."),),
     ),
     Shown(
         "archival_memory_search",
         "archival_memory_search",
-        "Search memory for the answer to a question.",
-        (("query", "query", "What to look for."),),
+        "Search archival memory when the user asks a question: what, which, where, who, when.",
+        (("query", "query", "Words to search for."),),
     ),
 )
 

@@ -6,6 +6,7 @@ import importlib
 import re
 import zlib
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -16,12 +17,13 @@ from pagefault.runtime.errors import (
 )
 from pagefault.runtime.store.lexicon import DIMENSION, shared_lexicon
 from pagefault.runtime.store.protocols import Embedder, Vectors
-from pagefault.runtime.store.words import split_words, stem
+from pagefault.runtime.store.words import WORD_CHARS_MAX, split_words, stem
 
 __all__ = ["HashEmbedder", "WordLlamaEmbedder", "make_embedder", "unit_rows"]
 
 ENDPOINT: Final = "pagefault.runtime.store.embed_endpoint"
 """What makes the embedders of servers; loaded where there is one."""
+HASHED_WORDS_MAX: Final = 2**15
 WORDLLAMA_DIMENSIONS: Final = (64, 128, 256)
 OPENAI_DIMENSIONS: Final[Mapping[str, int]] = {
     "text-embedding-3-small": 1536,
@@ -31,6 +33,11 @@ OPENAI_DIMENSIONS: Final[Mapping[str, int]] = {
 NAME: Final = re.compile(
     r"(?P<kind>wordllama|hash)(?:-(?P<dimension>\d{1,5}))?|openai:(?P<model>.+?)(?:@(?P<base_url>https?://\S+?))?(?:#(?P<size>\d{1,5}))?"
 )
+
+
+@lru_cache(HASHED_WORDS_MAX)
+def _hashed(word: str) -> int:
+    return zlib.crc32(stem(word).encode("utf-8", "surrogatepass"))
 
 
 class HashEmbedder:
@@ -50,7 +57,7 @@ class HashEmbedder:
         rows: Vectors = np.zeros((len(texts), self.dimension), dtype=np.float32)
         for row, text in zip(rows, texts, strict=True):
             for word in split_words(text):
-                hashed = zlib.crc32(stem(word).encode("utf-8", "surrogatepass"))
+                hashed = _hashed(word[:WORD_CHARS_MAX])
                 row[(hashed >> 1) % self.dimension] += 1.0 if hashed & 1 else -1.0
         return unit_rows(rows)
 
