@@ -26,6 +26,6 @@ def test_the_real_model_finds_again_what_has_left_its_context() -> None:
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("variant", ["notes", "speaking"])
+@pytest.mark.parametrize("variant", ["notes", "speaking", "names"])
 def test_it_does_so_for_eight_seeds_of_ten(variant: str) -> None:
     assert sum(outcome.found for outcome in examine(variant, range(1, 11))) >= 8
