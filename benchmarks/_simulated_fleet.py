@@ -271,6 +271,7 @@ class Fleet:
         words = self._words
         plan = self.plan
         sends: list[asyncio.Task[None]] = []
+        self.sending += 1  # between two messages, too: all is not quiet while somebody is still to speak
         for _ in range(plan.messages // plan.agents):
             await asyncio.sleep(words.random() * 2 * plan.span_s / (plan.messages // plan.agents))
             for _ in range(words.choice((1, 1, 1, 3))):
@@ -278,6 +279,7 @@ class Fleet:
                 sends.append(self.driver.start(self._send(agent, interrupt)))
                 if words.random() < 0.15:
                     sends.append(self.driver.start(self._send(agent, interrupt)))
+        self.sending -= 1
         await asyncio.gather(*sends)
 
     def _interrupt(self, agent: AgentId) -> Interrupt:

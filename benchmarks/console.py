@@ -32,6 +32,7 @@ AGENTS = 5_000
 LOOKS = 20
 AT_ONCE = 200
 FILL_WORDS = 80
+"""At most so often an agent is wished a good morning at first."""
 FRAME_CHANGES_S = 4.0
 SCRAPE_S = 2.0
 """Prometheus asks every 15 seconds unless it is told otherwise; this is the harder case."""

@@ -33,6 +33,13 @@ def test_what_was_found_is_mended(seed: int) -> None:
     assert not outcome.violation, "\n".join([outcome.violation, *outcome.tail])
 
 
+@pytest.mark.slow
+def test_a_run_is_not_over_while_somebody_is_still_to_speak() -> None:
+    """With this seed an agent is spoken to a second after all seemed quiet."""
+    outcome = run_seed(680, 16)
+    assert not outcome.violation, "\n".join([outcome.violation, *outcome.tail])
+
+
 @pytest.mark.soak
 def test_promises_hold_for_long() -> None:
     for seed in SOAK_SEEDS:

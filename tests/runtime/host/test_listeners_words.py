@@ -10,6 +10,7 @@ import pytest
 
 from pagefault.runtime.errors import ModelMalformed
 from pagefault.runtime.host.config import Agent
+from pagefault.runtime.host.fleet import AgentRef
 from pagefault.runtime.host.local import Local
 from pagefault.runtime.host.records import Step
 from pagefault.runtime.host.secrecy import forget_secrets, learn_secrets, shareable
@@ -20,28 +21,34 @@ from pagefault.runtime.values import ModelReply, ModelRequest
 SAID = "The ladder leans on the barn, behind the wheelbarrow."
 
 
+async def begun(agent: AgentRef, *, words: bool) -> asyncio.Task[list[Step]]:
+    """The steps of an agent until a chain of its ends, seen from now on."""
+    began = asyncio.Event()
+
+    async def watch() -> list[Step]:
+        steps: list[Step] = []
+        stream = agent.stream(words=words)
+        began.set()
+        async for step in stream:
+            steps.append(step)
+            if step.kind == "ended":
+                break
+        return steps
+
+    watching = asyncio.create_task(watch())
+    await began.wait()
+    return watching
+
+
 async def watched(script: Sequence[Behaviour], api: str = "chat", words: bool = True) -> tuple[str, list[Step]]:
     """What an agent answers, and the steps that were seen of it."""
     with FakeOpenAI(script) as server:
         options = {"base_url": server.base_url, "api": api, "backoff_ms": 1}
         async with Local(embedder="hash") as fleet:
             ada = await fleet.spawn(Agent("ada", model="openai:any", model_options=options))
-            steps: list[Step] = []
-            began = asyncio.Event()
-
-            async def watch() -> None:
-                stream = ada.stream(words=words)
-                began.set()
-                async for step in stream:
-                    steps.append(step)
-                    if step.kind == "ended":
-                        return
-
-            watching = asyncio.create_task(watch())
-            await began.wait()
+            seen = await begun(ada, words=words)
             answer = await ada.ask("Where is the ladder?")
-            await watching
-        return answer, steps
+            return answer, await seen
 
 
 class Unreadable:
@@ -67,21 +74,9 @@ def unreadable(**_options: str) -> Unreadable:
 async def test_words_of_a_reply_that_came_to_nothing_are_withdrawn() -> None:
     async with Local(embedder="hash") as fleet:
         ada = await fleet.spawn(Agent("ada", model=f"processor:{__name__}:unreadable"))
-        steps: list[Step] = []
-        began = asyncio.Event()
-
-        async def watch() -> None:
-            stream = ada.stream(words=True)
-            began.set()
-            async for step in stream:
-                steps.append(step)
-                if step.kind == "ended":
-                    return
-
-        watching = asyncio.create_task(watch())
-        await began.wait()
+        seen = await begun(ada, words=True)
         await ada.send("Where is the ladder?")
-        await watching
+        steps = await seen
     assert [step.kind for step in steps if step.kind.startswith("words")][:2] == ["words", "words_withdrawn"]
     assert heard(steps) == ""
 

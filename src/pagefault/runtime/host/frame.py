@@ -129,6 +129,7 @@ class Frame:
 
     @property
     def snapshot_steps(self) -> int:
+        """How many steps apart the kernel asks for snapshots."""
         return self.state.definition.chain.snapshot_steps
 
     @property
