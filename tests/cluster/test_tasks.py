@@ -7,9 +7,12 @@ import signal
 from pathlib import Path
 
 import pytest
+import structlog
 
+from pagefault.cluster import _ray, tasks
 from pagefault.cluster.api import Cluster
-from pagefault.cluster.tasks import RayRunner
+from pagefault.cluster.logs import configure_logging
+from pagefault.cluster.tasks import RayRunner, TaskLogs
 from pagefault.runtime.errors import ConfigError
 from pagefault.runtime.functions.decorator import definition_of, function
 from pagefault.runtime.host.config import Agent
@@ -65,3 +68,21 @@ async def test_a_function_that_may_run_again_is_tried_again(tmp_path: Path) -> N
 def test_attempts_are_bounded() -> None:
     with pytest.raises(ConfigError, match="attempts_max"):
         RayRunner(0)
+
+
+def test_what_runs_next_in_a_tasks_process_does_not_log_as_the_last_call_did(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks, "configure_actor_logging", configure_logging)
+    monkeypatch.setattr(_ray, "this_node", lambda: "0123456789")
+    during: list[dict[str, object]] = []
+
+    @function(effect="pure", runs_in="ray")
+    def noting() -> str:
+        """Note how this process logs."""
+        during.append(structlog.get_config())
+        return "done"
+
+    before = structlog.get_config()
+    logs = TaskLogs("a fleet", "info", "json")
+    assert tasks._run_in_task(definition_of(noting), "{}", None, logs) == ("ok", "done")
+    assert during != [before]
+    assert structlog.get_config() == before

@@ -64,6 +64,14 @@ def test_who_was_there_from_the_start_and_who_comes_now_see_the_same(surveys: li
         assert (again["words"], again["new"], again["gone"], again["rows"]) == ([], [], [], [])
 
 
+def test_who_does_again_what_it_did_before_is_told_again() -> None:
+    roster, browser = Roster(), Browser()
+    idle, thinking = (AgentRow(AgentId("ada"), phase) for phase in ("idle", "thinking"))
+    for row in (idle, thinking, idle, idle):
+        browser.take(roster.take([row]))
+        assert browser.seen() == {"ada": plain(row)}
+
+
 def test_of_too_many_those_that_do_something_are_told_and_all_are_counted() -> None:
     roster = Roster(agents_max=2)
     rows = [AgentRow(AgentId(name), phase) for name, phase in [("a", "asleep"), ("b", "idle"), ("c", "thinking")]]
