@@ -24,12 +24,29 @@ from pagefault.runtime.errors import Overloaded, StoreUnavailable
 from pagefault.runtime.host.config import Agent
 from pagefault.runtime.host.records import decode_event
 from pagefault.runtime.kernel.events import InterruptArrived, ModelReplied, Recovered
-from pagefault.runtime.values import AgentId, Interrupt, InterruptId, InterruptKind, Priority
+from pagefault.runtime.models.scripted import Reply
+from pagefault.runtime.values import AgentId, Interrupt, InterruptId, InterruptKind, ModelRequest, Priority
+from tests.cluster.minds import echo
 from tests.faults.nodes import Machine, scheduler, until
 
-LATENCY_MS = 15_000
-"""Of the model: so long that the node is taken for dead before it answers."""
+GATE = "PAGEFAULT_TEST_GATE"
+"""The folder over which driver and model speak: nodes and hosts have it from the driver's environment."""
 SLOW = AgentId("slow")
+
+
+async def patient(request: ModelRequest) -> Reply:
+    """A mind that keeps the first copy that asks it waiting until the driver opens the gate; others it answers at once.
+
+    So the first copy commits after the second has, however long a machine takes to see that a node is gone.
+    """
+    gate = Path(os.environ[GATE])
+    try:
+        (gate / "asked").touch(exist_ok=False)
+    except FileExistsError:
+        return echo(request)
+    while not (gate / "open").exists():
+        await asyncio.sleep(0.05)
+    return echo(request)
 
 
 def message(key: str) -> Interrupt:
@@ -51,16 +68,18 @@ async def send(fleet: Cluster, key: str) -> None:
             return
 
 
-async def copies(machine: Machine, folder: Path, ray_folder: Path) -> dict[str, Any]:
-    machine.add("a")
-    machine.add("b")
+async def copies(machine: Machine, folder: Path, ray_folder: Path, gate: Path) -> dict[str, Any]:
     report: dict[str, Any] = {}
     async with Cluster(folder, embedder="hash", address=machine.ray.address) as fleet:
         nodes = {row["labels"].get("zone", ""): row["id"] for row in await scheduler(fleet, "nodes")}
-        slow = Agent("slow", model="scripted:tests.cluster.minds:echo", model_options={"latency_ms": LATENCY_MS})
-        await fleet.spawn(slow)
+        await fleet.spawn(Agent("slow", model="scripted:tests.faults.copies:patient"))
         await scheduler(fleet, "wish", ["slow"], Wish(node=nodes["a"]).encode())
         await send(fleet, "first")
+
+        async def is_asked() -> bool:
+            return (gate / "asked").exists()
+
+        report["old_had_begun"] = await until(is_asked)
         old = await fleet.host_pid("slow")
         began = time.monotonic()
         raylet = machine.nodes["a"].all_processes["raylet"][0].process.pid
@@ -75,32 +94,39 @@ async def copies(machine: Machine, folder: Path, ray_folder: Path) -> dict[str, 
             report["noticed"] = await until(lives_elsewhere, 60)
             report["noticed_s"] = round(time.monotonic() - began, 1)
             await send(fleet, "second")
-            report["old_is_alive"] = psutil.pid_exists(old)
+            await fleet.idle()  # the new copy has said both its words
             new = await fleet.host_pid("slow")
             report["two_processes"] = new != old
+            report["old_is_alive"] = psutil.pid_exists(old)
+            (gate / "open").touch()
 
             async def was_refused() -> bool:
                 return words_of_logs(ray_folder, "activation_lost") > 0
 
             report["old_was_refused"] = await until(was_refused, 60)
-            report["words"] = await fleet.ask("slow", message("second"), 120)
-            await fleet.idle()
         finally:
             os.kill(raylet, signal.SIGCONT)
         report["text"] = [page.text for page in (await fleet.inspect("slow")).pages if page.author == "bench"]
         events = [decode_event(SLOW, data) for _, data in await fleet._parts.remote.records(SLOW)]
         report["arrived"] = [event.interrupt.text for event in events if isinstance(event, InterruptArrived)]
-        report["replies"] = sum(isinstance(event, ModelReplied) for event in events)
+        replies = [event.reply for event in events if isinstance(event, ModelReplied)]
+        report["replies"] = len(replies)
+        report["words"] = [json.loads(call.arguments)["message"] for reply in replies for call in reply.calls]
         report["epochs"] = [event.epoch for event in events if isinstance(event, Recovered)]
     return report
 
 
 async def main() -> dict[str, Any]:
-    with tempfile.TemporaryDirectory(prefix="pf-copies-", ignore_cleanup_errors=True) as folder:
-        ray_folder = Path(folder) / "ray"
-        machine = Machine(str(ray_folder))
+    with tempfile.TemporaryDirectory(prefix="pf-copies-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        gate = folder / "gate"
+        gate.mkdir()
+        os.environ[GATE] = str(gate)
+        machine = Machine(str(folder / "ray"))
         try:
-            return await copies(machine, Path(folder) / "fleet", ray_folder)
+            machine.add("a")
+            machine.add("b")
+            return await copies(machine, folder / "fleet", folder / "ray", gate)
         finally:
             machine.end()
 

@@ -17,6 +17,7 @@ def report() -> dict[str, Any]:
 
 
 def test_there_are_two_and_one_is_fenced(report: dict[str, Any]) -> None:
+    assert report["old_had_begun"]
     assert report["noticed"], "the stopped node is taken for dead"
     assert report["old_is_alive"], "the first copy goes on: this is what the test is about"
     assert report["two_processes"]
@@ -24,7 +25,8 @@ def test_there_are_two_and_one_is_fenced(report: dict[str, Any]) -> None:
 
 
 def test_every_message_took_effect_once(report: dict[str, Any]) -> None:
-    assert report["words"] == "heard second"
+    assert report["words"] == ["heard first", "heard second"]
     assert report["text"] == ["first", "second"]
+    assert report["arrived"] == ["first", "second"]
     assert report["replies"] == 2, "one step each, though the model was asked by both copies"
     assert report["epochs"] == sorted(set(report["epochs"]))
