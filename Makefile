@@ -8,6 +8,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
 # Modules are compiled when they are first imported: most never are, and all of them would be a third of the wait.
 PIP_INSTALL := $(PIP) install --no-compile
+# Some machines keep Python from writing what it compiled: each of a fleet's processes would compile everything anew.
 unexport PYTHONDONTWRITEBYTECODE
 CHECKED := src tests benchmarks examples docs
 # fit_foresight fits weights, it measures nothing; autogen_side is what interrupts runs in an environment of its own.
@@ -33,9 +34,9 @@ run: install
 	$(BIN)/pagefault run examples/village.toml --folder pagefault-data
 	@echo "To look at the village, also while it runs: $(BIN)/pagefault ui"
 
-# Four at once, each with a Ray of its own, as they often wait; a module's tests stay together, as they share what is
+# Three at once, each with a Ray of its own, as they often wait; a module's tests stay together, as they share what is
 # slow to start; and in their order, in which what needs Ray comes early, so that the end is even.
-TEST_FLAGS ?= -n 4 --dist loadfile --no-loadscope-reorder
+TEST_FLAGS ?= -n 3 --dist loadfile --no-loadscope-reorder
 test: $(VENV)/.installed-local
 	$(BIN)/python -m pytest $(TEST_FLAGS)
 

@@ -89,6 +89,7 @@ async def test_pages_at_hand_in_the_hosts_tier_are_not_asked_of_the_archive() ->
     assert statistics["host"]["inserted"] > 10
 
 
+@pytest.mark.soak
 async def test_the_lab_evicts_what_a_cluster_evicted(tmp_path: Path) -> None:
     folder = tmp_path / "fleet"
     async with Cluster(folder, embedder="hash", hosts=2, shards=2) as fleet:

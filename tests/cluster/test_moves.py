@@ -55,6 +55,7 @@ async def test_the_scheduler_is_killed_during_traffic_and_finds_everything_again
         assert (await refs[0].inspect()).epoch == 1, "nobody was activated a second time"
 
 
+@pytest.mark.soak
 async def test_a_wish_outlives_the_fleet(tmp_path: Path) -> None:
     async with Cluster(tmp_path, embedder="hash", hosts=1) as fleet:
         await fleet.spawn(Agent("alone", model=ECHO), placement="dedicated")
@@ -133,6 +134,7 @@ async def test_agents_move_while_they_are_spoken_to() -> None:
             await fleet.move(["ada"], "host-99")
 
 
+@pytest.mark.soak  # tests/faults/test_nodes.py drains a node each time
 async def test_a_host_is_drained_and_everybody_lives_elsewhere() -> None:
     async with Cluster(embedder="hash", hosts=2, idle_s=0.2) as fleet:
         refs = await fleet.spawn_many([Agent(f"agent-{number}", model=ECHO) for number in range(30)])

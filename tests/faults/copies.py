@@ -44,9 +44,15 @@ async def patient(request: ModelRequest) -> Reply:
         (gate / "asked").touch(exist_ok=False)
     except FileExistsError:
         return echo(request)
-    while not (gate / "open").exists():
-        await asyncio.sleep(0.05)
+    await until_there_is(gate / "open")
     return echo(request)
+
+
+async def until_there_is(file: Path) -> bool:
+    async def is_there() -> bool:
+        return file.exists()
+
+    return await until(is_there, 120)
 
 
 def message(key: str) -> Interrupt:
@@ -75,11 +81,7 @@ async def copies(machine: Machine, folder: Path, ray_folder: Path, gate: Path) -
         await fleet.spawn(Agent("slow", model="scripted:tests.faults.copies:patient"))
         await scheduler(fleet, "wish", ["slow"], Wish(node=nodes["a"]).encode())
         await send(fleet, "first")
-
-        async def is_asked() -> bool:
-            return (gate / "asked").exists()
-
-        report["old_had_begun"] = await until(is_asked)
+        report["old_had_begun"] = await until_there_is(gate / "asked")
         old = await fleet.host_pid("slow")
         began = time.monotonic()
         raylet = machine.nodes["a"].all_processes["raylet"][0].process.pid

@@ -31,7 +31,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
         run.end()
 
 
-def village(folder: Path, kind: str, *, agents: int = 30, latency_ms: int = 130) -> tuple[str, ...]:
+def village(folder: Path, kind: str, *, agents: int = 20, latency_ms: int = 130) -> tuple[str, ...]:
     (folder / "village.toml").write_text(VILLAGE.format(kind=kind, agents=agents, latency_ms=latency_ms))
     return "run", "village.toml", "--folder", "kept", "--json"
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.faults.runs import report_of
 
-INTERRUPTS = 6_000
+INTERRUPTS = 3_000
 """The soak tests send 20,000, and half a million."""
 
 

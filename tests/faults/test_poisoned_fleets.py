@@ -11,7 +11,7 @@ from pagefault.cluster.api import Cluster
 from pagefault.runtime.functions.decorator import function
 from pagefault.runtime.host.config import Agent
 
-pytestmark = [pytest.mark.usefixtures("ray_session"), pytest.mark.slow]
+pytestmark = [pytest.mark.usefixtures("ray_session"), pytest.mark.soak]
 OBEDIENT = "scripted:tests.cluster.minds:obedient"
 NAMES = [f"agent-{number}" for number in range(4)]
 

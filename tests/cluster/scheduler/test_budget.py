@@ -142,7 +142,7 @@ def plan_of(requests: int | None = None, tokens: int | None = None, **budget: An
     return budget_plan([{**table, "concurrency": concurrency}], budget)
 
 
-@settings(max_examples=5)
+@settings(max_examples=3)
 @given(
     st.integers(1, 5),
     st.integers(0, 10_000),
@@ -166,7 +166,7 @@ def test_no_minute_has_more_than_the_limit_whatever_is_lost_and_whoever_dies(
         assert now.in_window() <= limit
         assert sum(len(host.core.under_way) for host in now.hosts) <= concurrency
 
-    simulation.run(75_000, tick)
+    simulation.run(65_000, tick)
     assert simulation.sent
     limits = simulation.ledger.limits[0]
     assert limits.requests is not None

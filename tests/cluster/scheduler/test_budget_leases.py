@@ -108,6 +108,7 @@ async def test_limits_of_agents_and_of_the_run_hold_across_hosts() -> None:
 
 
 @pytest.mark.usefixtures("ray_session")
+@pytest.mark.soak
 async def test_hosts_on_ray_keep_one_limit_together_and_end_with_the_run_s_tokens() -> None:
     at_once = most = 0
 

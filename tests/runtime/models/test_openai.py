@@ -532,7 +532,7 @@ async def test_failures_are_asked_again(server: FakeOpenAI, make: Make, behaviou
 @pytest.mark.parametrize("stream", [False, True])
 async def test_a_server_that_stalls(server: FakeOpenAI, make: Make, behaviour: Behaviour, stream: bool) -> None:
     server.then(behaviour, Answer("at last"))
-    reply = await make(stream=stream, retry=RetryPolicy(attempt_ms=150)).reply(request())
+    reply = await make(stream=stream, retry=RetryPolicy(attempt_ms=1_000)).reply(request())
     assert (reply.text, reply.attempts) == ("at last", 2)
     server.then(*[behaviour] * 2)
     error = await failure(make(stream=stream, retry=RetryPolicy(attempt_ms=50, attempts_max=2)))
