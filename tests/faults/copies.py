@@ -50,7 +50,7 @@ async def patient(request: ModelRequest) -> Reply:
 
 async def until_there_is(file: Path) -> bool:
     async def is_there() -> bool:
-        return file.exists()
+        return await asyncio.to_thread(file.exists)
 
     return await until(is_there, 120)
 
