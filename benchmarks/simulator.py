@@ -25,7 +25,7 @@ from pagefault.runtime.testing.simulation.processes import simulate
 
 FULL_SEEDS = 1_000
 QUICK_SEEDS = 60
-MESSAGES = 12
+MESSAGES = 8
 """Of one fleet; `make soak` has more of them in each."""
 PLANTED_SEEDS = 60
 """Seeds among which a planted bug must show."""

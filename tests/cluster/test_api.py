@@ -68,6 +68,7 @@ async def test_a_fleet_comes_back_from_its_folder(tmp_path: Path) -> None:
         assert "the secret of agent-3" in await refs[3].ask("what is the secret?")
 
 
+@pytest.mark.soak
 async def test_pages_at_hand_in_the_hosts_tier_are_not_asked_of_the_archive() -> None:
     tiers = [{"name": "host", "capacity_tokens": 50_000, "policy": "fifo"}]
     async with Cluster(embedder="hash", hosts=1, tiers=tiers) as fleet:
@@ -118,6 +119,7 @@ async def test_the_lab_evicts_what_a_cluster_evicted(tmp_path: Path) -> None:
         assert len(recording.evictions) == evicted[recording.agent] > 10
 
 
+@pytest.mark.soak
 async def test_agents_of_different_hosts_call_each_other() -> None:
     async with Cluster(embedder="hash", hosts=1) as fleet:
         await fleet.spawn(Agent("bob", model=ECHO), placement="dedicated")
@@ -149,6 +151,7 @@ async def test_agents_of_a_killed_host_wake_elsewhere_and_nothing_acknowledged_i
         assert after.statistics["steps"] == before.statistics["steps"] + 1
 
 
+@pytest.mark.soak
 async def test_steps_stream_as_they_happen() -> None:
     async with Cluster(embedder="hash", hosts=1) as fleet:
         ref = await fleet.spawn(Agent("ada", model=ECHO))

@@ -43,6 +43,7 @@ def reader(request: pf.ModelRequest) -> pf.Reply:
 '''
 
 
+@pytest.mark.soak
 async def test_a_fleet_that_is_kept_outlives_the_driver_that_was_killed(tmp_path: Path) -> None:
     address, errors = _ray.gcs_address(), tmp_path / "errors"
     folder = tmp_path / "fleet"
@@ -112,6 +113,7 @@ async def _is_away(fleet: Cluster) -> bool:
         return True
 
 
+@pytest.mark.soak
 async def test_code_that_only_the_working_folder_has_reaches_hosts_and_tasks(tmp_path: Path) -> None:
     code, address = tmp_path / "code", _ray.gcs_address()
     code.mkdir()

@@ -108,6 +108,7 @@ async def test_a_function_that_runs_as_a_task_says_whose_call_its_lines_are(ray_
     assert line["node"]
 
 
+@pytest.mark.soak
 async def test_a_fleets_processes_log_as_little_as_they_are_told_to(ray_session: None) -> None:
     async with Cluster(name="terse", embedder="hash", hosts=1, log_level="warning") as fleet:
         agent = await fleet.spawn(Agent("ada", model="scripted:tests.cluster.minds:refuser"))

@@ -65,6 +65,7 @@ async def test_a_wish_outlives_the_fleet(tmp_path: Path) -> None:
         assert sorted((await fleet.hosts()).values()) == [["alone"], ["packed"]]
 
 
+@pytest.mark.soak
 async def test_a_host_that_only_seemed_lost_is_not_replaced() -> None:
     async with Cluster(embedder="hash", hosts=1) as fleet:
         ada = await fleet.spawn(Agent("ada", model=ECHO))
@@ -80,6 +81,7 @@ async def test_a_host_that_only_seemed_lost_is_not_replaced() -> None:
         assert await place_of(fleet, "ada") != host
 
 
+@pytest.mark.soak
 async def test_a_fleet_is_idle_though_a_host_can_never_start() -> None:
     async with Cluster(embedder="hash", hosts=1, resources={"unobtainium": 1}) as fleet:
         stuck = await fleet.spawn(Agent("stuck", model=ECHO), placement="dedicated")
@@ -100,6 +102,7 @@ async def test_a_fleet_is_not_idle_while_work_of_a_dead_host_waits_for_another()
         assert [row.steps for row in await fleet.survey()] == [1], "what was accepted is done"
 
 
+@pytest.mark.soak
 async def test_agents_move_while_they_are_spoken_to() -> None:
     async with Cluster(embedder="hash", hosts=2) as fleet:
         ada, bob = await fleet.spawn_many(

@@ -44,6 +44,7 @@ async def test_agents_live_near_each_other_and_leave_a_host_that_is_drained() ->
                 await fleet.drain(place)
 
 
+@pytest.mark.soak
 async def test_wishes_that_cannot_be_are_said_before_anything_is_made() -> None:
     async with Cluster(embedder="hash", hosts=1) as fleet:
         with pytest.raises(ConfigError, match="resources"):

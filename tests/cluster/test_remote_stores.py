@@ -100,6 +100,7 @@ async def test_topics_dead_letters_and_calls_reach_over_hosts_and_shards() -> No
         assert (await fleet.inspect("busy")).phase == "idle", "whoever it worked for waits no more"
 
 
+@pytest.mark.soak
 async def test_an_agent_from_a_file_is_planted_in_its_shard_with_its_past() -> None:
     messages = [
         {"id": f"m{number}", "role": "user", "content": f"bed {number}", "created_at": "2024-05-01T10:00:00Z"}

@@ -99,6 +99,7 @@ async def test_a_stream_of_all_agents_sees_hosts_that_start_later_and_ends_with_
     assert seen
 
 
+@pytest.mark.soak
 async def test_agents_of_a_lost_host_are_woken_and_a_fleet_stops_though_a_host_died(ray_session: None) -> None:
     async with Cluster(embedder="hash", hosts=1) as fleet:
         bob = Agent("bob", model="scripted:tests.cluster.minds:sleeper", functions=("all",))

@@ -32,6 +32,7 @@ async def woke(fleet: Cluster) -> None:
             await asyncio.sleep(0.1)
 
 
+@pytest.mark.soak
 async def test_forty_agents_live_in_four_frames() -> None:
     async with Cluster(embedder="hash", hosts=2, frames=2, frames_policy="s3fifo") as fleet:
         refs = await fleet.spawn_many([Agent(f"agent-{number}", model=ECHO) for number in range(40)])

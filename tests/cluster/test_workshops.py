@@ -14,6 +14,7 @@ SERVER = {"command": [sys.executable, "-m", "mcp_server_time", "--local-timezone
 
 
 @pytest.mark.usefixtures("ray_session")
+@pytest.mark.soak
 async def test_agents_of_a_cluster_call_a_server_and_are_replayed_without_it(tmp_path: Path) -> None:
     async with Cluster(tmp_path, embedder="hash", hosts=1, mcp={"time": SERVER}) as fleet:
         mind = "scripted:tests.cluster.minds:convert_time"

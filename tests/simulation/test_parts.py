@@ -13,6 +13,7 @@ from pagefault.runtime.failpoints import armed
 from pagefault.runtime.host.virtual import VirtualClock
 from pagefault.runtime.store import sqlite_file
 from pagefault.runtime.store.protocols import Append
+from pagefault.runtime.store.sqlite import SqliteJournal
 from pagefault.runtime.testing.simulation.disk import SimulatedDisk, SimulatedSyncer
 from pagefault.runtime.testing.simulation.processes import Process, Stuck, running_process, simulate, this_process
 from pagefault.runtime.testing.simulation.story import Story
@@ -163,6 +164,24 @@ def test_without_syncing_a_power_cut_takes_something(tmp_path: Path, monkeypatch
         disk.crash()
     assert len(left) > 1
     assert max(left) <= 3
+
+
+def found(journal: SqliteJournal) -> list[bytes] | None:
+    return [data for _, data in journal.records(AGENT)] if list(journal.agents()) else None
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_what_a_power_cut_left_the_next_one_leaves_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    monkeypatch.setattr(sqlite_file, "LogSyncer", SimulatedSyncer)
+    disk = opened(tmp_path, "async", seed)
+    append(disk, 1)
+    disk.lose_power()
+    left = found(disk.open())
+    disk.lose_power()
+    assert found(disk.open()) == left
+    disk.crash()
 
 
 def test_stories_are_told_apart_by_their_digest() -> None:

@@ -120,6 +120,7 @@ async def test_an_upload_that_was_broken_off_goes_on(tmp_path: Path, monkeypatch
     assert chains == 3, "no batch was filed twice"
 
 
+@pytest.mark.soak
 async def test_every_shard_of_a_cluster_finds_what_was_uploaded(ray_session: None, tmp_path: Path) -> None:
     names = [next(name for name in ("ana", "ben", "cleo", "dora") if shard_of(name, 2) == shard) for shard in range(2)]
     async with Cluster(tmp_path / "fleet", hosts=1, shards=2, embedder="hash", address=_ray.gcs_address()) as fleet:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -103,6 +105,22 @@ def test_async_brings_its_log_to_the_disk_though_nothing_more_is_written(tmp_pat
     file.close()
     assert not syncer._thread.is_alive()
     file.close()
+
+
+def test_async_brings_to_the_disk_what_a_process_that_died_had_not(tmp_path: Path) -> None:
+    file = JournalFile(tmp_path / "journal.sqlite", "async")
+    with file.transaction() as connection:
+        connection.execute("INSERT INTO definitions (digest, data) VALUES (x'00', x'00')")
+    left = tmp_path / "left"
+    left.mkdir()
+    for name in ("journal.sqlite", "journal.sqlite-wal"):
+        shutil.copy(tmp_path / name, left / name)
+    file.close()
+    with closing(JournalFile(left / "journal.sqlite", "async")) as heir:
+        syncer = heir._syncer
+        assert syncer is not None
+        while syncer.syncs == 0:  # as above, and nothing at all is written
+            syncer.is_needed.wait(0.01)
 
 
 @pytest.mark.parametrize(("durability", "synchronous"), [("sync", 2), ("async", 1), ("exit", 0)])

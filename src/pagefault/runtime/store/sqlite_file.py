@@ -70,6 +70,7 @@ class JournalFile:
             raise
         if durability == "async":
             self._syncer = LogSyncer(self._sibling("-wal"))
+            self._syncer.is_needed.set()  # a process that died may have left what nobody synced
 
     def _sibling(self, suffix: str) -> Path:
         return self.path.with_name(self.path.name + suffix)

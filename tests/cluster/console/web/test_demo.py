@@ -24,6 +24,7 @@ def village() -> Iterator[Page]:
         yield page
 
 
+@pytest.mark.soak
 def test_the_village_is_alive_and_its_memories_are_full(browser: Browser, village: Page, pictures: Path) -> None:
     context = browser.new_context(viewport={"width": 1440, "height": 900})
     page = context.new_page()

@@ -65,7 +65,7 @@ class SimulatedDisk:
         self._journal = WatchedJournal(self._path, self._durability)
         self._is_synced_by_commits = self._journal.synchronous() >= SYNCHRONOUS_FULL
         self._commits = [(self._now_ms(), self._log_bytes())]
-        self._is_syncing, self._synced = False, 0
+        self._is_syncing = False
         return self._journal
 
     @property
@@ -86,11 +86,13 @@ class SimulatedDisk:
         self._commits.append((self._now_ms(), self._log_bytes()))
 
     def crash(self) -> None:
-        """The process dies: the files stay as they are."""
+        """The process dies: the files stay as they are, and what was not synced still is not."""
+        self._synced = min(self._synced_bytes(), self._log_bytes())
         self._leave(None)
 
     def lose_power(self) -> None:
-        """The machine dies: of what was not synced, a random piece is left, its end garbled."""
+        """The machine dies: of what was not synced, a random piece is left, its end garbled.  What is left is
+        synced."""
         whole = self._log_bytes()
         synced = min(self._synced_bytes(), whole)
         self._leave(self._chance.randint(synced, whole), synced)
@@ -121,6 +123,7 @@ class SimulatedDisk:
         self._before_commit = None
         if log_bytes is not None:
             logged = self._torn(logged[:log_bytes], synced_bytes)
+            self._synced = len(logged)
         self._path.write_bytes(data)
         log.write_bytes(logged)
         self._path.with_name(self._path.name + "-shm").unlink(missing_ok=True)
