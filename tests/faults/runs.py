@@ -73,12 +73,12 @@ class Run:
         else:
             self._process.send_signal(number)
 
-    def ended(self, timeout_s: float = 60.0) -> tuple[int, str, str]:
+    def ended(self, timeout_s: float = 120.0) -> tuple[int, str, str]:
         """Its code, and what it wrote since it was last read."""
         out, errors = self._process.communicate(timeout=timeout_s)
         return self._process.returncode, out, errors
 
-    def report(self, timeout_s: float = 100.0) -> dict[str, Any]:
+    def report(self, timeout_s: float = 200.0) -> dict[str, Any]:
         """The JSON object of a run that went well."""
         code, out, errors = self.ended(timeout_s)
         assert code == 0, errors

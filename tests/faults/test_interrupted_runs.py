@@ -16,6 +16,7 @@ from tests.faults.runs import VILLAGE, Run
 STOPS_WITHIN_S = 10.0
 """A bound for slow machines; what is meant is a second or two."""
 Start = Callable[..., Run]
+pytestmark = pytest.mark.timeout(400)
 
 
 @pytest.fixture
