@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx2
 import pytest
 from prometheus_client.parser import text_string_to_metric_families as read_metrics
 
+from pagefault.cluster.console.web.fleets import OwnFleet
 from pagefault.cluster.console.web.serving import Address, PageServer
 from pagefault.runtime.errors import ConfigError
 from pagefault.runtime.host.local import Local
@@ -67,6 +71,18 @@ async def events(client: httpx2.AsyncClient, count: int) -> list[tuple[str, Any]
 
 def own(client: httpx2.AsyncClient) -> dict[str, str]:
     return {"origin": str(client.base_url).rstrip("/")}
+
+
+async def test_whoever_calls_before_it_serves_is_kept_waiting(fleet: Local) -> None:
+    server = PageServer(OwnFleet(fleet, "a fleet"), Address(port=0))
+    url = urlsplit(server.url)
+    assert url.hostname is not None
+    with socket.create_connection((url.hostname, url.port or 0), timeout=5) as early:
+        running = asyncio.create_task(server.run_here())
+        early.sendall(f"GET / HTTP/1.1\r\nHost: {url.netloc}\r\nConnection: close\r\n\r\n".encode())
+        assert (await asyncio.to_thread(early.recv, 12)) == b"HTTP/1.1 200"
+        server.should_exit = True
+        await running
 
 
 async def test_everything_is_told_once_and_then_what_changed(client: httpx2.AsyncClient, fleet: Local) -> None:

@@ -99,6 +99,7 @@ def _bound(host: str, port: int) -> socket.socket:
     try:
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         opened.bind(address)
+        opened.listen()  # whoever hears the address may call before the server serves, and is kept waiting
     except OSError as error:
         opened.close()
         allowed = f"a port that is free on {host}, or 0 for any ({error.strerror})"
