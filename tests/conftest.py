@@ -26,7 +26,7 @@ gc.disable()  # until everything is imported: nothing of it is garbage
 
 
 def pytest_collection_finish() -> None:
-    """The collector of cycles need not look at four thousand tests again and again: an eighth of the time that they take."""
+    """The collector of cycles need not look at four thousand tests again and again: an eighth of their time."""
     gc.freeze()
     gc.enable()
 
